@@ -1,0 +1,3 @@
+//! The audit-recorder function.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What travels on the wire: envelope, commands, events, the order request and their JSON Schemas.

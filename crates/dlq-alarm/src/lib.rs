@@ -1,0 +1,1 @@
+//! The dlq-alarm function.

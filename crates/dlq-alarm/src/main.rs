@@ -1,0 +1,3 @@
+//! The dlq-alarm function.
+
+fn main() {}

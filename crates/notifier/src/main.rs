@@ -1,0 +1,3 @@
+//! The notifier function.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The order-api function.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The outbox-relay function.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The payment-worker function.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The saga-starter function.

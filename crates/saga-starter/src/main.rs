@@ -1,0 +1,3 @@
+//! The saga-starter function.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The shipping-worker function.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The stock-worker function.
+
+fn main() {}

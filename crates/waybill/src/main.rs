@@ -1,0 +1,3 @@
+//! The command line of a Waybill deployment.
+
+fn main() {}
