@@ -1,1 +1,26 @@
-//! What travels on the wire: envelope, commands, events, the order request and their JSON Schemas.
+//! What travels on the wire.
+//!
+//! Here JSON becomes domain types and domain types become JSON; behind this
+//! crate there is no JSON. Messages are CloudEvents 1.0 in structured JSON
+//! mode ([`Envelope`]); each type and version has a JSON Schema ([`schema`]).
+
+mod command;
+mod envelope;
+mod event;
+mod json;
+mod order_request;
+mod results;
+pub mod saga;
+pub mod schema;
+mod timestamp;
+mod wire;
+
+pub use command::{Command, CommandMessage};
+pub use envelope::{ContractError, Envelope, MessageType, TaskToken, TraceParent, peek};
+pub use event::{Event, EventMessage, Lineage, Reason, StoredEvent};
+pub use json::{DuplicateKeys, parse_strict};
+pub use order_request::{
+    Fault, RequestError, fingerprint, parse_order, parse_stored_order, write_order,
+};
+pub use results::{charge, reservation, shipment, undo};
+pub use timestamp::Timestamp;

@@ -1,0 +1,260 @@
+//! Commands: what the saga asks of one worker.
+
+use domain::{Address, Currency, ItemQuantity, Money, PaymentMethod, Rejected, Step};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::envelope::{ContractError, Envelope};
+use crate::wire::{AddressWire, LineWire};
+
+/// A command with its envelope.
+#[derive(Debug)]
+pub struct CommandMessage {
+    /// The envelope. Its `data` has been read into `command`.
+    pub envelope: Envelope,
+    /// Which step it asks for.
+    pub step: Step,
+    /// What it asks.
+    pub command: Command,
+}
+
+/// What is asked of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Capture a payment.
+    Charge {
+        /// How much.
+        money: Money,
+        /// By which means.
+        method: PaymentMethod,
+    },
+    /// Give back what was captured.
+    Refund,
+    /// Hold stock, all lines or none.
+    Reserve {
+        /// One line for each article.
+        items: Vec<ItemQuantity>,
+    },
+    /// Make available what was held.
+    Release,
+    /// Hand over to the warehouse.
+    Ship {
+        /// One line for each article.
+        items: Vec<ItemQuantity>,
+        /// Where to.
+        ship_to: Address,
+    },
+    /// Call the shipment off.
+    CancelShipment,
+}
+
+impl CommandMessage {
+    /// Reads a command in the newest version or in an older one.
+    ///
+    /// # Errors
+    /// [`ContractError`]: the body will never be readable.
+    pub fn parse(body: &str) -> Result<Self, ContractError> {
+        let envelope = Envelope::parse(body)?;
+        let kind = envelope.kind()?;
+        let step: Step = kind
+            .name
+            .parse()
+            .map_err(|_| ContractError::UnknownType(envelope.message_type.clone()))?;
+        let command = match kind.version {
+            1 => Command::read_v1(step, &envelope)?,
+            version => {
+                return Err(ContractError::UnknownVersion {
+                    name: kind.name.to_owned(),
+                    version,
+                });
+            }
+        };
+        Ok(Self {
+            envelope,
+            step,
+            command,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChargeV1 {
+    order_id: String,
+    amount: u64,
+    currency: String,
+    method: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UndoV1 {
+    order_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReserveV1 {
+    order_id: String,
+    items: Vec<LineWire>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ShipV1 {
+    order_id: String,
+    items: Vec<LineWire>,
+    ship_to: AddressWire,
+}
+
+impl Command {
+    fn read_v1(step: Step, envelope: &Envelope) -> Result<Self, ContractError> {
+        match step {
+            Step::Charge => {
+                let data: ChargeV1 = read(envelope)?;
+                same_order(envelope, &data.order_id)?;
+                Self::read_charge(&data)
+            }
+            Step::Reserve => {
+                let data: ReserveV1 = read(envelope)?;
+                same_order(envelope, &data.order_id)?;
+                Ok(Self::Reserve {
+                    items: LineWire::read_all(&data.items)?,
+                })
+            }
+            Step::Ship => {
+                let data: ShipV1 = read(envelope)?;
+                same_order(envelope, &data.order_id)?;
+                let items = LineWire::read_all(&data.items)?;
+                Ok(Self::Ship {
+                    items,
+                    ship_to: data.ship_to.read()?,
+                })
+            }
+            Step::Refund | Step::Release | Step::CancelShipment => {
+                let data: UndoV1 = read(envelope)?;
+                same_order(envelope, &data.order_id)?;
+                Ok(match step {
+                    Step::Refund => Self::Refund,
+                    Step::Release => Self::Release,
+                    _ => Self::CancelShipment,
+                })
+            }
+        }
+    }
+
+    fn read_charge(data: &ChargeV1) -> Result<Self, ContractError> {
+        if !(1..=domain::MAX_TOTAL).contains(&data.amount) {
+            return Err(Rejected("amount must be 1 to 100000000000 minor units").into());
+        }
+        let money = Money {
+            amount: data.amount,
+            currency: Currency::new(&data.currency)?,
+        };
+        Ok(Self::Charge {
+            money,
+            method: PaymentMethod::new(&data.method)?,
+        })
+    }
+}
+
+fn read<T: DeserializeOwned>(envelope: &Envelope) -> Result<T, ContractError> {
+    serde_json::from_str(envelope.data.get()).map_err(ContractError::Data)
+}
+
+fn same_order(envelope: &Envelope, order_id: &str) -> Result<(), ContractError> {
+    if envelope.order.to_string() == order_id {
+        Ok(())
+    } else {
+        Err(ContractError::Inconsistent(
+            "data.orderId must be the subject",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ORDER: &str = "0b7e7f0e-6a52-5d5c-9a39-0a2c8a1d9f10";
+
+    fn message(name: &str, data: &Value) -> Value {
+        json!({
+            "specversion": "1.0", "id": format!("{ORDER}/{name}"), "source": "/waybill/order-saga",
+            "type": format!("waybill.{name}.v1"), "subject": ORDER,
+            "time": "2026-11-21T17:56:15.859Z", "datacontenttype": "application/json",
+            "correlationid": "c-1", "tasktoken": "t", "data": data
+        })
+    }
+
+    #[track_caller]
+    fn check_refused(body: &Value, name: &str) {
+        let error = CommandMessage::parse(&body.to_string()).unwrap_err();
+        assert_eq!(error.name(), name, "{error:?}");
+    }
+
+    #[test]
+    fn a_charge_is_read_into_domain_types() {
+        let data = json!({"orderId": ORDER, "amount": 2500, "currency": "EUR", "method": "pm"});
+        let body = message("payment.charge", &data).to_string();
+        let message = CommandMessage::parse(&body).unwrap();
+        assert_eq!(message.step, Step::Charge);
+        assert_eq!(message.envelope.id, format!("{ORDER}/payment.charge"));
+        let Command::Charge { money, method } = message.command else {
+            panic!("not a charge")
+        };
+        assert_eq!(
+            (money.to_string().as_str(), method.as_str()),
+            ("2500 EUR", "pm")
+        );
+    }
+
+    #[test]
+    fn lines_of_one_article_are_merged() {
+        let items = json!([{"sku":"A","quantity":1},{"sku":"A","quantity":2}]);
+        let body = message("stock.reserve", &json!({"orderId": ORDER, "items": items}));
+        let message = CommandMessage::parse(&body.to_string()).unwrap();
+        let Command::Reserve { items } = message.command else {
+            panic!("not a reservation")
+        };
+        assert_eq!((items.len(), items[0].quantity.get()), (1, 3));
+    }
+
+    #[test]
+    fn a_command_that_breaks_the_contract_is_refused_by_name() {
+        let undo = json!({"orderId": ORDER});
+        let good = message("payment.refund", &undo);
+        assert!(CommandMessage::parse(&good.to_string()).is_ok());
+
+        let mut other_type = good.clone();
+        other_type["type"] = json!("waybill.payment.steal.v1");
+        other_type["id"] = json!(format!("{ORDER}/payment.steal"));
+        check_refused(&other_type, "UnknownType");
+
+        let mut newer = good.clone();
+        newer["type"] = json!("waybill.payment.refund.v2");
+        check_refused(&newer, "UnknownVersion");
+
+        let mut other_order = good.clone();
+        other_order["data"]["orderId"] = json!("7");
+        check_refused(&other_order, "EnvelopeInconsistent");
+
+        let mut other_id = good.clone();
+        other_id["id"] = json!("x/payment.refund");
+        check_refused(&other_id, "EnvelopeInconsistent");
+
+        let free = json!({"orderId": ORDER, "amount": 0, "currency": "EUR", "method": "pm"});
+        check_refused(&message("payment.charge", &free), "ContractBroken");
+        check_refused(&message("payment.charge", &undo), "ContractBroken");
+        check_refused(&json!({"hello": "world"}), "NotAnEnvelope");
+    }
+
+    #[test]
+    fn an_unknown_optional_field_does_no_harm() {
+        let mut body = message("payment.refund", &json!({"orderId": ORDER, "note": "new"}));
+        body["extension"] = json!("x");
+        assert!(CommandMessage::parse(&body.to_string()).is_ok());
+    }
+}

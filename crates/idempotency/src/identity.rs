@@ -1,0 +1,202 @@
+//! What a record is about: its key, the fingerprint of the payload, the owner of a claim.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The name of one operation and of its undo: 1 to 1,024 bytes.
+///
+/// Derive it from what the sender repeats on a redelivery (a message id that the
+/// sender chose), never from an id that the transport gives anew each time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    /// The longest key, in bytes, the prefix included.
+    pub const MAX_BYTES: usize = 1024;
+
+    /// Checks and wraps a whole key.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] if it is empty or longer than [`Key::MAX_BYTES`].
+    pub fn new(key: impl Into<String>) -> Result<Self, InvalidKey> {
+        let key = key.into();
+        match key.len() {
+            0 => Err(InvalidKey::Empty),
+            bytes if bytes > Self::MAX_BYTES => Err(InvalidKey::TooLong { bytes }),
+            _ => Ok(Self(key)),
+        }
+    }
+
+    /// The key `prefix#key`, so that several consumers can share one table.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] if either part is empty or the whole is too long.
+    pub fn prefixed(prefix: &str, key: &str) -> Result<Self, InvalidKey> {
+        if prefix.is_empty() || key.is_empty() {
+            return Err(InvalidKey::Empty);
+        }
+        Self::new(format!("{prefix}#{key}"))
+    }
+
+    /// The key as stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Why a text is no [`Key`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// An empty key would make all operations one.
+    #[error("an idempotency key must not be empty")]
+    Empty,
+    /// The store could not hold it.
+    #[error(
+        "an idempotency key has at most {} bytes, this one has {bytes}",
+        Key::MAX_BYTES
+    )]
+    TooLong {
+        /// The length that was refused.
+        bytes: usize,
+    },
+}
+
+/// SHA-256 of the payload, as 64 hexadecimal digits: tells a repeated request
+/// from another request that wrongly carries the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// The fingerprint of exactly these bytes.
+    pub fn of(payload: impl AsRef<[u8]>) -> Self {
+        Self(format!("{:x}", Sha256::digest(payload)))
+    }
+
+    /// The fingerprint of a value's JSON form, in which neither white space nor
+    /// the order of an object's members counts.
+    ///
+    /// # Errors
+    /// The value has no JSON form.
+    pub fn of_json(payload: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let mut canonical = serde_json::to_value(payload)?;
+        canonical.sort_all_objects();
+        Ok(Self::of(canonical.to_string()))
+    }
+
+    /// The hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn from_stored(digits: String) -> Self {
+        Self(digits)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Who holds a claim: one attempt of one process, never reused.
+///
+/// Everything that follows a claim is conditional on it, so that an attempt
+/// that was overtaken cannot write over the one that overtook it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OwnerToken(Uuid);
+
+impl OwnerToken {
+    /// A token that nobody else has.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// A chosen token, for simulations and tests that must be repeatable.
+    pub const fn from_u128(number: u128) -> Self {
+        Self(Uuid::from_u128(number))
+    }
+}
+
+impl fmt::Display for OwnerToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl FromStr for OwnerToken {
+    type Err = InvalidOwnerToken;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Uuid::parse_str(text)?))
+    }
+}
+
+/// The text is no UUID.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an owner token is a UUID")]
+pub struct InvalidOwnerToken(#[from] uuid::Error);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_between_1_and_1024_bytes() {
+        assert_eq!(Key::new(""), Err(InvalidKey::Empty));
+        assert!(Key::new("k".repeat(1024)).is_ok());
+        assert_eq!(
+            Key::new("ü".repeat(513)),
+            Err(InvalidKey::TooLong { bytes: 1026 })
+        );
+    }
+
+    #[test]
+    fn a_prefix_counts_and_neither_part_may_be_empty() {
+        assert_eq!(
+            Key::prefixed("payment", "42").unwrap().as_str(),
+            "payment#42"
+        );
+        assert_eq!(Key::prefixed("", "42"), Err(InvalidKey::Empty));
+        assert_eq!(Key::prefixed("payment", ""), Err(InvalidKey::Empty));
+        assert!(Key::prefixed("p", &"k".repeat(1023)).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_is_sha256_in_hexadecimal() {
+        assert_eq!(
+            Fingerprint::of("abc").as_str(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn the_order_of_members_does_not_change_a_json_fingerprint_but_a_value_does() {
+        let parse = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let of = |text| Fingerprint::of_json(&parse(text)).unwrap();
+        assert_eq!(
+            of(r#"{"a":{"x":1,"y":2},"b":3}"#),
+            of(r#"{ "b":3, "a":{"y":2,"x":1} }"#)
+        );
+        assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":2}"#));
+    }
+
+    #[test]
+    fn an_owner_token_survives_its_text_form() {
+        let owner = OwnerToken::random();
+        assert_eq!(owner.to_string().parse(), Ok(owner));
+        assert_ne!(owner, OwnerToken::random());
+        assert!("nobody".parse::<OwnerToken>().is_err());
+    }
+}

@@ -1,0 +1,228 @@
+//! Everything that is printed. Results go to stdout, all else to stderr, so
+//! that the output can be piped.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::failure::{Failure, causes};
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// Where results and notes go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+    colour: bool,
+}
+
+impl Output {
+    /// Colours only a terminal, and not where `NO_COLOR` is set.
+    pub(crate) fn new(format: Format) -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|value| value != "dumb");
+        Self {
+            format,
+            colour: wanted && io::stdout().is_terminal(),
+        }
+    }
+
+    /// Whether a JSON document is asked for.
+    pub(crate) fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Prints a result: as a document, or as the text that `text` makes of it.
+    pub(crate) fn result<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => self.document(value),
+            Format::Table => self.line(&text(value)),
+        }
+    }
+
+    /// Prints a JSON document.
+    pub(crate) fn document<T: Serialize>(self, value: &T) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Failure::unexpected("the result cannot be written as JSON", error))?;
+        self.line(&text)
+    }
+
+    /// Prints a line, or several.
+    pub(crate) fn line(self, text: &str) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{text}")
+            .and_then(|()| stdout.flush())
+            .map_err(closed)
+    }
+
+    /// Prints bytes that are text already, such as a completion script.
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
+        io::stdout().lock().write_all(bytes).map_err(closed)
+    }
+
+    /// Colours a status as far as colour is wanted.
+    pub(crate) fn status(self, status: &str) -> String {
+        let code = match status {
+            "completed" => 32,
+            "failed" => 33,
+            "needs-attention" => 31,
+            _ => 36,
+        };
+        if self.colour {
+            format!("\u{1b}[{code}m{}\u{1b}[0m", printable(status))
+        } else {
+            printable(status)
+        }
+    }
+}
+
+/// Says something beside the result.
+pub(crate) fn note(text: &str) {
+    // Nothing sensible can be done when stderr is gone.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Says what went wrong, why, and what to do.
+pub(crate) fn failure(failure: &Failure) {
+    note(&failure_text(failure));
+}
+
+fn failure_text(failure: &Failure) -> String {
+    let mut text = format!("error: {failure}");
+    let mut last = failure.to_string();
+    for cause in causes(failure).map(ToString::to_string) {
+        // Layers of the SDK often repeat each other.
+        if !last.contains(&cause) {
+            text.push_str(&format!("\n  because: {cause}"));
+        }
+        last = cause;
+    }
+    if let Some(advice) = failure.advice() {
+        text.push_str(&format!("\n  what to do: {advice}"));
+    }
+    printable_lines(&text)
+}
+
+/// A progress bar on stderr; it shows itself on a terminal only.
+pub(crate) fn progress_bar(length: u64, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}, {eta} left");
+    let bar = ProgressBar::new(length).with_message(what);
+    match style {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Err(_) => bar,
+    }
+}
+
+/// A turning wheel on stderr; it shows itself on a terminal only.
+pub(crate) fn spinner(message: String) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(message);
+    spinner.enable_steady_tick(std::time::Duration::from_millis(120));
+    spinner
+}
+
+/// A table with aligned columns and no lines, easy to read and to cut.
+pub(crate) fn table(headers: &[&str], rows: impl IntoIterator<Item = Vec<Column>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(headers);
+    for row in rows {
+        table.add_row(row.into_iter().map(Cell::from));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+/// A value in a table.
+pub(crate) enum Column {
+    /// Aligned to the left.
+    Text(String),
+    /// Aligned to the right.
+    Number(String),
+}
+
+impl Column {
+    /// A text, made safe to print.
+    pub(crate) fn text(value: impl AsRef<str>) -> Self {
+        Self::Text(printable(value.as_ref()))
+    }
+
+    /// A number.
+    pub(crate) fn number(value: impl ToString) -> Self {
+        Self::Number(value.to_string())
+    }
+}
+
+impl From<Column> for Cell {
+    fn from(column: Column) -> Self {
+        match column {
+            Column::Text(text) => Cell::new(text),
+            Column::Number(text) => Cell::new(text).set_alignment(CellAlignment::Right),
+        }
+    }
+}
+
+/// Replaces control characters: data from outside must not drive the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
+        .collect()
+}
+
+fn printable_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(printable).collect();
+    lines.join("\n")
+}
+
+fn closed(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+        _ => Failure::unexpected("the output cannot be written", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_aligns_its_columns_and_leaves_no_trailing_spaces() {
+        let rows = [("MUG", "5"), ("PLATE-LARGE", "120")]
+            .map(|(sku, count)| vec![Column::text(sku), Column::number(count)]);
+        assert_eq!(
+            table(&["SKU", "AVAILABLE"], rows),
+            "SKU          AVAILABLE\nMUG                  5\nPLATE-LARGE        120"
+        );
+    }
+
+    #[test]
+    fn data_from_outside_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn a_failure_is_told_with_its_cause_and_what_to_do() {
+        let failure = Failure::Unreachable {
+            what: "the API".to_owned(),
+            source: Some("connection refused".into()),
+        };
+        let text = failure_text(&failure);
+        assert!(text.starts_with("error: the API cannot be reached\n  because: connection refused"));
+        assert!(text.contains("what to do: "));
+    }
+}
