@@ -1,1 +1,31 @@
-//! The ports on AWS: DynamoDB, SNS, SQS and Step Functions; configuration and telemetry.
+//! The ports on AWS, and what every function needs to start.
+//!
+//! Configuration comes from environment variables only, and is read once.
+//! Clients are built without looking up files or instance metadata: a Lambda
+//! function has its region and credentials in its environment, and each
+//! look-up that is not made is cold start saved.
+
+mod bus;
+mod clients;
+mod dead_letters;
+mod dynamodb;
+mod environment;
+mod metrics;
+mod people;
+mod runtime;
+pub mod sandbox;
+mod sagas;
+mod tasks;
+mod telemetry;
+
+pub use bus::SnsBus;
+pub use clients::Clients;
+pub use dead_letters::SqsDeadLetters;
+pub use dynamodb::{DynamoAudit, DynamoJournal, DynamoOrders};
+pub use environment::{Environment, EnvironmentError};
+pub use metrics::{LogsAndMetrics, Metrics, count};
+pub use people::SnsPeople;
+pub use runtime::{queue_worker, serve_queue};
+pub use sagas::StepFunctionsSagas;
+pub use tasks::StepFunctionsTasks;
+pub use telemetry::init_logs;

@@ -1,1 +1,79 @@
-//! The protocol of one saga step: claim, effect, commit, answer; action and undo.
+//! The protocol of one saga step, written once for all workers.
+//!
+//! A command is decoded, its record is claimed, the effect takes place, result
+//! and event are committed together, and the saga gets its answer:
+//!
+//! ```text
+//! decode ─▶ claim ─▶ effect (outside party) ─▶ commit ─▶ answer
+//!             │                                            ▲
+//!             └── done before: the stored result ──────────┘
+//! ```
+//!
+//! A crash between any two arrows leads to a redelivery, and the redelivery
+//! goes on where the first one stopped. An action and its undo share a record,
+//! so that a late action finds its tombstone with the same one request that
+//! would have claimed it.
+
+mod claimed;
+mod error;
+mod handler;
+
+use std::future::Future;
+use std::time::Duration;
+
+use contracts::CommandMessage;
+use domain::Step;
+use idempotency::{Claim, Clock, Fingerprint, Key, Lease};
+use message_worker::RecordContext;
+use ports::Answer;
+
+pub use claimed::{ClaimedSteps, Done, Effects, PROVIDER_TIME_LIMIT, already_undone, lineage};
+pub use error::StepError;
+pub use handler::StepHandler;
+
+/// How long a step's record is kept: longer than a message can wait in a queue
+/// (4 days), then in a dead-letter queue (14 days), and be replayed by a person.
+pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Carries out commands, each with the effect of one delivery however often it comes.
+pub trait Steps: Send + Sync {
+    /// Carries out a command, or finds that it was carried out before, and says what to answer.
+    fn run(
+        &self,
+        message: &CommandMessage,
+        context: &RecordContext,
+    ) -> impl Future<Output = Result<Answer, StepError>> + Send;
+}
+
+/// The claim of a command: an action and its undo have the same key.
+///
+/// # Errors
+/// [`StepError`] where no time is left to carry anything out.
+pub fn claim(
+    message: &CommandMessage,
+    context: &RecordContext,
+    clock: &impl Clock,
+) -> Result<Claim, StepError> {
+    let now = clock.now();
+    let lease = Lease::until_deadline(now, now.plus(context.remaining()))?;
+    let key = Key::new(action_id(message)).map_err(|error| StepError::Damaged(Box::new(error)))?;
+    Ok(Claim::new(key, fingerprint(message)?, lease, RETENTION))
+}
+
+/// The id of the action that a command asks for, or asks to undo. It is the
+/// key of the step's record and the outside party's idempotency key.
+pub fn action_id(message: &CommandMessage) -> String {
+    step_id(message, message.step.action())
+}
+
+fn step_id(message: &CommandMessage, step: Step) -> String {
+    format!("{}/{step}", message.envelope.order)
+}
+
+/// Of the data alone: a command that the saga sends again has another token and time.
+fn fingerprint(message: &CommandMessage) -> Result<Fingerprint, StepError> {
+    let damaged = |error: serde_json::Error| StepError::Damaged(Box::new(error));
+    let data: serde_json::Value =
+        serde_json::from_str(message.envelope.data.get()).map_err(damaged)?;
+    Fingerprint::of_json(&data).map_err(damaged)
+}

@@ -1,0 +1,264 @@
+//! Steps on DynamoDB: one transaction holds the record, the order's event and the stock.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, Update};
+use domain::stock::Movement;
+use domain::{ItemQuantity, Sku};
+use idempotency::{
+    Begin, BeginUndo, Claim, DynamoDbStore, Key, Record, ResultJson, Started, Store, StoreError,
+    Superseded, UndoStarted,
+};
+use ports::{CommitError, OrderChange, Reserve, StepJournal, StockJournal};
+
+use super::orders::append_event;
+use super::number;
+
+/// Records in one table, committed together with orders and stock in others.
+#[derive(Debug, Clone)]
+pub struct DynamoJournal {
+    client: Client,
+    records: DynamoDbStore,
+    orders: String,
+    /// Absent for workers that move no stock and have no right to.
+    stock: Option<String>,
+}
+
+impl DynamoJournal {
+    /// Commits to these tables.
+    pub fn new(client: Client, records: &str, orders: String, stock: Option<String>) -> Self {
+        let records = DynamoDbStore::new(client.clone(), records);
+        Self { client, records, orders, stock }
+    }
+
+    /// The record first, then the order, then the stock: reasons come back in this order.
+    fn transaction(
+        &self,
+        record: TransactWriteItem,
+        change: Option<&OrderChange>,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let mut items = vec![record];
+        let Some(change) = change else { return Ok(items) };
+        items.push(as_item(append_event(&self.orders, change).map_err(invalid)?));
+        if let Some(stock) = &change.stock {
+            let no_table = || StoreError::Invalid("this worker has no stock table".into());
+            let table = self.stock.as_deref().ok_or_else(no_table)?;
+            for line in &stock.items {
+                items.push(as_item(move_pieces(table, stock.movement, line).map_err(invalid)?));
+            }
+        }
+        Ok(items)
+    }
+
+    async fn write(&self, items: Vec<TransactWriteItem>) -> Result<(), Refusal> {
+        let sent = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        let Err(error) = sent else { return Ok(()) };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                let reasons = cancelled.cancellation_reasons().to_vec();
+                Err(Refusal::read(reasons, error))
+            }
+            _ => Err(Refusal::Unavailable(StoreError::Unavailable(Box::new(error)))),
+        }
+    }
+
+    async fn commit_claimed(
+        &self,
+        record: TransactWriteItem,
+        change: Option<&OrderChange>,
+    ) -> Result<(), CommitError> {
+        match self.write(self.transaction(record, change)?).await {
+            Ok(()) => Ok(()),
+            Err(Refusal::Record(_)) => Err(StoreError::Superseded(Superseded).into()),
+            Err(Refusal::Lines(lines)) => Err(CommitError::Short(skus(&lines, change))),
+            Err(Refusal::Unavailable(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Why a transaction changed nothing.
+enum Refusal {
+    /// The record's condition failed; this is the record's reason.
+    Record(Box<CancellationReason>),
+    /// The conditions of these stock lines failed, by their index.
+    Lines(Vec<usize>),
+    /// A conflict with another transaction, throttling, or no answer.
+    Unavailable(StoreError),
+}
+
+impl Refusal {
+    /// A failed condition on the record counts before one on the stock: what was
+    /// done before says nothing about the pieces that are there now.
+    fn read(
+        reasons: Vec<CancellationReason>,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+        let lines: Vec<usize> = reasons
+            .iter()
+            .skip(FIRST_STOCK_ITEM)
+            .enumerate()
+            .filter(|(_, reason)| failed(reason))
+            .map(|(line, _)| line)
+            .collect();
+        match reasons.into_iter().next() {
+            Some(record) if failed(&record) => Self::Record(Box::new(record)),
+            _ if !lines.is_empty() => Self::Lines(lines),
+            _ => Self::Unavailable(StoreError::Unavailable(Box::new(error))),
+        }
+    }
+}
+
+/// Behind the record and the order.
+const FIRST_STOCK_ITEM: usize = 2;
+
+fn skus(lines: &[usize], change: Option<&OrderChange>) -> Vec<Sku> {
+    let items = change.and_then(|change| change.stock.as_ref()).map(|stock| stock.items.as_slice());
+    let items = items.unwrap_or_default();
+    lines.iter().filter_map(|line| items.get(*line)).map(|item| item.sku.clone()).collect()
+}
+
+fn move_pieces(
+    table: &str,
+    movement: Movement,
+    line: &ItemQuantity,
+) -> Result<Update, BuildError> {
+    let (from, to) = match movement {
+        Movement::Reserve => ("available", "reserved"),
+        Movement::Release => ("reserved", "available"),
+        Movement::Ship => ("reserved", "shipped"),
+        Movement::CancelShipment => ("shipped", "reserved"),
+    };
+    Update::builder()
+        .table_name(table)
+        .key("sku", super::text(line.sku.as_str()))
+        .update_expression("SET #from = #from - :pieces, #to = if_not_exists(#to, :zero) + :pieces")
+        .condition_expression("#from >= :pieces")
+        .expression_attribute_names("#from", from)
+        .expression_attribute_names("#to", to)
+        .expression_attribute_values(":pieces", number(line.quantity.get()))
+        .expression_attribute_values(":zero", number(0))
+        .build()
+}
+
+fn as_item(update: Update) -> TransactWriteItem {
+    TransactWriteItem::builder().update(update).build()
+}
+
+fn invalid(error: BuildError) -> StoreError {
+    StoreError::Invalid(Box::new(error))
+}
+
+impl StepJournal for DynamoJournal {
+    async fn commit(
+        &self,
+        started: &Started,
+        result: &ResultJson,
+        change: Option<&OrderChange>,
+    ) -> Result<(), CommitError> {
+        self.commit_claimed(self.records.completion(started, result)?, change).await
+    }
+
+    async fn commit_undo(
+        &self,
+        started: &UndoStarted,
+        result: &ResultJson,
+        change: Option<&OrderChange>,
+    ) -> Result<(), CommitError> {
+        self.commit_claimed(self.records.undo_completion(started, result)?, change).await
+    }
+}
+
+impl StockJournal for DynamoJournal {
+    async fn commit_at_once(
+        &self,
+        claim: &Claim,
+        result: &ResultJson,
+        change: &OrderChange,
+    ) -> Result<Reserve, StoreError> {
+        let record = self.records.completed_put(claim, result)?;
+        match self.write(self.transaction(record, Some(change))?).await {
+            Ok(()) => Ok(Reserve::Done),
+            Err(Refusal::Record(reason)) => {
+                let begin = DynamoDbStore::interpret_begin_failure(reason.item(), claim)?;
+                Ok(Reserve::Known(begin))
+            }
+            Err(Refusal::Lines(lines)) => Ok(Reserve::Short(skus(&lines, Some(change)))),
+            Err(Refusal::Unavailable(error)) => Err(error),
+        }
+    }
+
+    async fn undo_at_once(
+        &self,
+        claim: &Claim,
+        result: &ResultJson,
+        change: Option<&OrderChange>,
+    ) -> Result<Option<BeginUndo>, StoreError> {
+        let record = self.records.undone_update(claim, result)?;
+        self.undo_or_say_why(self.transaction(record, change)?, claim).await
+    }
+
+    async fn bury(
+        &self,
+        claim: &Claim,
+        result: &ResultJson,
+    ) -> Result<Option<BeginUndo>, StoreError> {
+        let record = self.records.tombstone_put(claim, result)?;
+        self.undo_or_say_why(vec![record], claim).await
+    }
+}
+
+impl DynamoJournal {
+    async fn undo_or_say_why(
+        &self,
+        items: Vec<TransactWriteItem>,
+        claim: &Claim,
+    ) -> Result<Option<BeginUndo>, StoreError> {
+        match self.write(items).await {
+            Ok(()) => Ok(None),
+            Err(Refusal::Record(reason)) => {
+                DynamoDbStore::interpret_undo_failure(reason.item(), claim).map(Some)
+            }
+            Err(Refusal::Lines(_)) => {
+                Err(StoreError::Invalid("fewer pieces are held than the record says".into()))
+            }
+            Err(Refusal::Unavailable(error)) => Err(error),
+        }
+    }
+}
+
+/// Claims need no transaction: they are the records' own.
+impl Store for DynamoJournal {
+    async fn begin(&self, claim: &Claim) -> Result<Begin, StoreError> {
+        self.records.begin(claim).await
+    }
+
+    async fn complete(&self, started: &Started, result: &ResultJson) -> Result<(), StoreError> {
+        self.records.complete(started, result).await
+    }
+
+    async fn release(&self, started: &Started) -> Result<(), StoreError> {
+        self.records.release(started).await
+    }
+
+    async fn begin_undo(&self, claim: &Claim) -> Result<BeginUndo, StoreError> {
+        self.records.begin_undo(claim).await
+    }
+
+    async fn complete_undo(
+        &self,
+        started: &UndoStarted,
+        result: &ResultJson,
+    ) -> Result<(), StoreError> {
+        self.records.complete_undo(started, result).await
+    }
+
+    async fn release_undo(&self, started: &UndoStarted) -> Result<(), StoreError> {
+        self.records.release_undo(started).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        self.records.get(key).await
+    }
+}

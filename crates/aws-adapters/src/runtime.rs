@@ -1,0 +1,54 @@
+//! A queue worker as a Lambda function.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use lambda_runtime::{LambdaEvent, service_fn};
+use message_worker::sqs::{QueueUrls, SqsQueue};
+use message_worker::{Backoff, Config, Handler, Observer, Queue, Worker, deadline_from};
+
+use crate::clients::Clients;
+use crate::environment::{Environment, EnvironmentError};
+use crate::metrics::{LogsAndMetrics, Metrics};
+
+/// Puts a handler on its queue, with the limits that the environment names.
+///
+/// # Errors
+/// [`EnvironmentError`] names a variable that is missing or wrong.
+pub fn queue_worker<H: Handler>(
+    consumer: &str,
+    environment: Environment,
+    clients: &Clients,
+    handler: H,
+) -> Result<Worker<SqsQueue, H, LogsAndMetrics>, EnvironmentError> {
+    let urls = QueueUrls {
+        own: environment.text("QUEUE_URL")?,
+        dead_letter: environment.text("DLQ_URL")?,
+        quarantine: environment.text("QUARANTINE_QUEUE_URL")?,
+    };
+    let mut config = Config::new(consumer);
+    config.max_receives = environment.number::<NonZeroU32>("MAX_RECEIVES")?;
+    config.concurrency = environment.number::<NonZeroUsize>("CONCURRENCY")?;
+    config.backoff = Backoff {
+        base: Duration::from_millis(environment.number("BACKOFF_BASE_MILLIS")?),
+        cap: Duration::from_secs(environment.number("BACKOFF_CAP_SECONDS")?),
+    };
+    let worker = Worker::new(config, SqsQueue::new(clients.sqs(), urls), handler);
+    Ok(worker.with_observer(LogsAndMetrics(Metrics::new(consumer))))
+}
+
+/// Serves batches until Lambda ends the environment.
+///
+/// # Errors
+/// Where the runtime's interface cannot be reached.
+pub async fn serve_queue<Q: Queue, H: Handler, O: Observer>(
+    worker: Worker<Q, H, O>,
+) -> Result<(), lambda_runtime::Error> {
+    let worker = &worker;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
+        let deadline = deadline_from(event.context.deadline());
+        worker.run(event.payload, deadline).await.map_err(lambda_runtime::Error::from)
+    }))
+    .await
+}

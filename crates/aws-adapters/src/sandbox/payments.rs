@@ -1,0 +1,120 @@
+//! A payment provider that behaves by the payment method.
+
+use domain::payment::{Charge, Refund};
+use ports::{ChargeRequest, PaymentProvider, ProviderError, RefundRequest};
+
+use super::Simulated;
+use super::ledger::{Effect, Ledger, Written};
+
+/// Charges and refunds in the ledger.
+///
+/// | method | behaviour |
+/// |---|---|
+/// | `pm_card_chargeDeclined…` | declined |
+/// | `sandbox_flaky_<n>` | fails transiently n times for an order, then succeeds |
+/// | `sandbox_unavailable` | always fails transiently |
+/// | `sandbox_ambiguous` | charges, then its answer is lost, once |
+/// | anything else, as `pm_card_visa` | succeeds |
+#[derive(Debug, Clone)]
+pub struct SandboxPayments {
+    ledger: Ledger,
+}
+
+/// How a payment method makes the sandbox behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behaviour {
+    Succeed,
+    Decline { code: &'static str, message: &'static str },
+    FailFirst(u64),
+    NeverAnswer,
+    LoseFirstAnswer,
+}
+
+impl Behaviour {
+    fn of(method: &str) -> Self {
+        let decline = |code, message| Self::Decline { code, message };
+        match method {
+            "pm_card_chargeDeclined" => decline("card-declined", "The card was declined."),
+            "pm_card_chargeDeclinedInsufficientFunds" => {
+                decline("insufficient-funds", "The card has insufficient funds.")
+            }
+            "sandbox_unavailable" => Self::NeverAnswer,
+            "sandbox_ambiguous" => Self::LoseFirstAnswer,
+            other => other
+                .strip_prefix("sandbox_flaky_")
+                .and_then(|count| count.parse().ok())
+                .map_or(Self::Succeed, Self::FailFirst),
+        }
+    }
+}
+
+impl SandboxPayments {
+    /// A provider with this ledger.
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+
+    async fn capture(&self, request: &ChargeRequest<'_>) -> Result<(Charge, Written), ProviderError> {
+        let effect = Effect {
+            kind: "capture",
+            money: Some(request.money),
+            reference: format!("ch_{}", request.order),
+        };
+        let written = self.ledger.write(request.order, request.key, &effect).await?;
+        Ok((Charge::Captured { money: request.money, reference: effect.reference }, written))
+    }
+}
+
+impl PaymentProvider for SandboxPayments {
+    async fn charge(&self, request: &ChargeRequest<'_>) -> Result<Charge, ProviderError> {
+        match Behaviour::of(request.method.as_str()) {
+            Behaviour::Succeed => Ok(self.capture(request).await?.0),
+            Behaviour::Decline { code, message } => {
+                Ok(Charge::Declined { code: code.to_owned(), message: message.to_owned() })
+            }
+            Behaviour::NeverAnswer => unavailable("it is unavailable"),
+            Behaviour::FailFirst(failures) => {
+                if self.ledger.count_attempt(request.key).await? <= failures {
+                    return unavailable("it fails the first times");
+                }
+                Ok(self.capture(request).await?.0)
+            }
+            Behaviour::LoseFirstAnswer => match self.capture(request).await? {
+                (_, Written::Now) => {
+                    let lost = Simulated("it charges and its answer is lost");
+                    Err(ProviderError::OutcomeUnknown(Box::new(lost)))
+                }
+                (charge, Written::Before) => Ok(charge),
+            },
+        }
+    }
+
+    async fn refund(&self, request: &RefundRequest<'_>) -> Result<Refund, ProviderError> {
+        let captured = self.ledger.find(request.order, request.charge_key).await?;
+        let Some((Some(money), _)) = captured else { return Ok(Refund::NothingToRefund) };
+        let reference = format!("re_{}", request.order);
+        let effect = Effect { kind: "refund", money: Some(money), reference };
+        self.ledger.write(request.order, request.key, &effect).await?;
+        Ok(Refund::Refunded { money, reference: effect.reference })
+    }
+}
+
+fn unavailable<T>(why: &'static str) -> Result<T, ProviderError> {
+    Err(ProviderError::Unavailable(Box::new(Simulated(why))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payment_method_chooses_the_behaviour() {
+        assert_eq!(Behaviour::of("pm_card_visa"), Behaviour::Succeed);
+        assert_eq!(Behaviour::of("sandbox_flaky_3"), Behaviour::FailFirst(3));
+        assert_eq!(Behaviour::of("sandbox_flaky_x"), Behaviour::Succeed);
+        assert_eq!(Behaviour::of("sandbox_ambiguous"), Behaviour::LoseFirstAnswer);
+        assert_eq!(Behaviour::of("sandbox_unavailable"), Behaviour::NeverAnswer);
+        let declined = Behaviour::of("pm_card_chargeDeclinedInsufficientFunds");
+        assert!(matches!(declined, Behaviour::Decline { code: "insufficient-funds", .. }));
+    }
+}

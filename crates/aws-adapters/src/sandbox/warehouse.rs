@@ -1,0 +1,57 @@
+//! A warehouse that behaves by the postal code.
+
+use domain::shipment::{Cancellation, Shipment};
+use ports::{CancelRequest, ProviderError, ShipRequest, Warehouse};
+
+use super::Simulated;
+use super::ledger::{Effect, Ledger};
+
+/// Ships and cancels in the ledger.
+///
+/// | postal code | behaviour |
+/// |---|---|
+/// | `00000` | refused |
+/// | `00001` | always fails transiently |
+/// | anything else | ships |
+#[derive(Debug, Clone)]
+pub struct SandboxWarehouse {
+    ledger: Ledger,
+}
+
+impl SandboxWarehouse {
+    /// A warehouse with this ledger.
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+}
+
+impl Warehouse for SandboxWarehouse {
+    async fn ship(&self, request: &ShipRequest<'_>) -> Result<Shipment, ProviderError> {
+        match request.ship_to.postal_code() {
+            "00000" => Ok(Shipment::Refused {
+                code: "address-not-served".to_owned(),
+                message: "The warehouse does not ship to this address.".to_owned(),
+            }),
+            "00001" => {
+                let down = Simulated("the warehouse is unavailable");
+                Err(ProviderError::Unavailable(Box::new(down)))
+            }
+            _ => {
+                let reference = format!("sh_{}", request.order);
+                let effect = Effect { kind: "shipment", money: None, reference };
+                self.ledger.write(request.order, request.key, &effect).await?;
+                let items = request.items.to_vec();
+                Ok(Shipment::Created { reference: effect.reference, items })
+            }
+        }
+    }
+
+    async fn cancel(&self, request: &CancelRequest<'_>) -> Result<Cancellation, ProviderError> {
+        let Some((_, reference)) = self.ledger.find(request.order, request.ship_key).await? else {
+            return Ok(Cancellation::NothingToCancel);
+        };
+        let effect = Effect { kind: "shipment-cancelled", money: None, reference };
+        self.ledger.write(request.order, request.key, &effect).await?;
+        Ok(Cancellation::Cancelled { reference: effect.reference })
+    }
+}

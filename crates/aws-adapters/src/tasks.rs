@@ -1,0 +1,63 @@
+//! Answers to the saga through Step Functions' callbacks.
+
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::error::SdkError;
+use contracts::TaskToken;
+use ports::{Answer, Answered, TaskAnswers, Unavailable};
+
+/// Answers tasks of Step Functions.
+#[derive(Debug, Clone)]
+pub struct StepFunctionsTasks {
+    client: Client,
+}
+
+impl StepFunctionsTasks {
+    /// Answers through this client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Answered, Unavailable> {
+        let sent = self.client.send_task_success().task_token(token.expose()).output(output);
+        settle(sent.send().await, |error| {
+            error.is_task_timed_out() || error.is_task_does_not_exist() || error.is_invalid_token()
+        })
+    }
+
+    async fn fail(
+        &self,
+        token: &TaskToken,
+        error: &str,
+        cause: &str,
+    ) -> Result<Answered, Unavailable> {
+        let sent = self.client.send_task_failure().task_token(token.expose());
+        settle(sent.error(error).cause(cause).send().await, |error| {
+            error.is_task_timed_out() || error.is_task_does_not_exist() || error.is_invalid_token()
+        })
+    }
+}
+
+impl TaskAnswers for StepFunctionsTasks {
+    async fn answer(&self, token: &TaskToken, answer: &Answer) -> Result<Answered, Unavailable> {
+        match answer {
+            Answer::Success(output) => self.succeed(token, output).await,
+            Answer::Failure { error, cause } => self.fail(token, error, cause).await,
+        }
+    }
+}
+
+/// Tells an answer that comes too late from a service that does not answer.
+fn settle<T, E, R>(
+    sent: Result<T, SdkError<E, R>>,
+    is_stale: impl Fn(&E) -> bool,
+) -> Result<Answered, Unavailable>
+where
+    E: std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match sent {
+        Ok(_) => Ok(Answered::Delivered),
+        Err(error) if error.as_service_error().is_some_and(is_stale) => Ok(Answered::Stale),
+        Err(error) => Err(Unavailable::new("Step Functions", error)),
+    }
+}

@@ -1,0 +1,101 @@
+//! The outside parties: who takes payments, and who ships.
+
+use std::error::Error;
+use std::future::Future;
+
+use domain::payment::{Charge, Refund};
+use domain::shipment::{Cancellation, Shipment};
+use domain::{Address, ItemQuantity, Money, OrderId, PaymentMethod};
+
+/// An outside party gave no answer that settles the matter.
+///
+/// A refusal (declined, cannot be shipped) is an answer, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The call certainly had no effect: refused connection, throttled, 5xx before work.
+    #[error("the provider is unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// The call may have had its effect: time-out or broken connection after sending.
+    #[error("the provider's answer was lost")]
+    OutcomeUnknown(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Asks to capture a payment.
+#[derive(Debug, Clone)]
+pub struct ChargeRequest<'a> {
+    /// The provider's idempotency key: the command's id, the same on every retry.
+    pub key: &'a str,
+    /// The order.
+    pub order: OrderId,
+    /// How much.
+    pub money: Money,
+    /// By which means.
+    pub method: &'a PaymentMethod,
+}
+
+/// Asks to give back whatever was captured.
+#[derive(Debug, Clone)]
+pub struct RefundRequest<'a> {
+    /// The provider's idempotency key of the refund.
+    pub key: &'a str,
+    /// The key under which the charge was asked for.
+    pub charge_key: &'a str,
+    /// The order.
+    pub order: OrderId,
+}
+
+/// Takes payments and gives them back.
+pub trait PaymentProvider: Send + Sync {
+    /// Captures a payment. MUST have one effect however often a key is sent.
+    fn charge(
+        &self,
+        request: &ChargeRequest<'_>,
+    ) -> impl Future<Output = Result<Charge, ProviderError>> + Send;
+
+    /// Gives back what was captured under the charge's key, or says that nothing was.
+    /// MUST have one effect however often a key is sent.
+    fn refund(
+        &self,
+        request: &RefundRequest<'_>,
+    ) -> impl Future<Output = Result<Refund, ProviderError>> + Send;
+}
+
+/// Asks to ship.
+#[derive(Debug, Clone)]
+pub struct ShipRequest<'a> {
+    /// The warehouse's idempotency key: the command's id.
+    pub key: &'a str,
+    /// The order.
+    pub order: OrderId,
+    /// What to ship.
+    pub items: &'a [ItemQuantity],
+    /// Where to.
+    pub ship_to: &'a Address,
+}
+
+/// Asks to call off whatever was taken on.
+#[derive(Debug, Clone)]
+pub struct CancelRequest<'a> {
+    /// The warehouse's idempotency key of the cancellation.
+    pub key: &'a str,
+    /// The key under which the shipment was asked for.
+    pub ship_key: &'a str,
+    /// The order.
+    pub order: OrderId,
+}
+
+/// Ships and calls shipments off.
+pub trait Warehouse: Send + Sync {
+    /// Takes a shipment on. MUST have one effect however often a key is sent.
+    fn ship(
+        &self,
+        request: &ShipRequest<'_>,
+    ) -> impl Future<Output = Result<Shipment, ProviderError>> + Send;
+
+    /// Calls off what was taken on under the shipment's key, or says that nothing was.
+    /// MUST have one effect however often a key is sent.
+    fn cancel(
+        &self,
+        request: &CancelRequest<'_>,
+    ) -> impl Future<Output = Result<Cancellation, ProviderError>> + Send;
+}

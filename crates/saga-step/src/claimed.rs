@@ -1,0 +1,191 @@
+//! Steps with an outside party: claim, ask, commit.
+
+use std::future::Future;
+use std::time::Duration;
+
+use contracts::{CommandMessage, Lineage};
+use idempotency::{
+    ActionOutcome, Begin, BeginUndo, Claim, Clock, ResultJson, Started, StoreError, UndoStarted,
+};
+use message_worker::RecordContext;
+use ports::{Answer, CommitError, OrderChange, ProviderError, StepJournal};
+
+use crate::{StepError, Steps};
+
+/// How long an outside party may take. A step's lease is longer, so that no
+/// call is under way when another attempt takes over.
+pub const PROVIDER_TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// What an effect came to.
+#[derive(Debug)]
+pub struct Done {
+    /// Stored in the step's record; a duplicate is answered from it.
+    pub result: ResultJson,
+    /// What changes with it, if anything.
+    pub change: Option<OrderChange>,
+}
+
+/// An action and its undo on an outside party.
+///
+/// Both may run again after a crash, under the same provider keys: the outside
+/// party makes that one effect.
+pub trait Effects: Send + Sync {
+    /// Carries out the action.
+    fn act(
+        &self,
+        message: &CommandMessage,
+    ) -> impl Future<Output = Result<Done, StepError>> + Send;
+
+    /// Undoes what the action recorded, or whatever the outside party knows of it.
+    fn undo(
+        &self,
+        message: &CommandMessage,
+        action: &ActionOutcome,
+    ) -> impl Future<Output = Result<Done, StepError>> + Send;
+
+    /// What to do when the pieces that the action moves are not there: call the
+    /// outside party off and come to another result. Most actions move none.
+    fn fall_short(
+        &self,
+        message: &CommandMessage,
+    ) -> impl Future<Output = Result<Done, StepError>> + Send {
+        let defect = format!("{} moves no pieces", message.step);
+        async move { Err(StepError::Damaged(defect.into())) }
+    }
+
+    /// The answer that a stored result of the action stands for.
+    ///
+    /// # Errors
+    /// [`StepError::Damaged`] where the result cannot be read.
+    fn answer(&self, result: &ResultJson) -> Result<Answer, StepError>;
+}
+
+/// Carries out the steps of one outside party.
+#[derive(Debug)]
+pub struct ClaimedSteps<J, E, C> {
+    journal: J,
+    effects: E,
+    clock: C,
+}
+
+impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
+    /// Puts the parts together.
+    pub fn new(journal: J, effects: E, clock: C) -> Self {
+        Self { journal, effects, clock }
+    }
+
+    async fn act(&self, message: &CommandMessage, claim: &Claim) -> Result<Answer, StepError> {
+        match self.journal.begin(claim).await? {
+            Begin::Start(started) => {
+                let outcome = self.act_and_commit(message, &started).await;
+                if outcome.is_err() {
+                    keep(self.journal.release(&started).await);
+                }
+                outcome
+            }
+            Begin::AlreadyCompleted { result } => self.effects.answer(&result),
+            Begin::Undone => Ok(already_undone()),
+            Begin::InProgress { until } => Err(StepError::held(claim.now, until)),
+            Begin::FingerprintMismatch => Err(StepError::PayloadChanged),
+            Begin::Abandoned => Err(StepError::Abandoned),
+        }
+    }
+
+    async fn act_and_commit(
+        &self,
+        message: &CommandMessage,
+        started: &Started,
+    ) -> Result<Answer, StepError> {
+        let mut done = in_time(self.effects.act(message)).await?;
+        let mut committed = self.journal.commit(started, &done.result, done.change.as_ref()).await;
+        if let Err(CommitError::Short(_)) = committed {
+            done = in_time(self.effects.fall_short(message)).await?;
+            committed = self.journal.commit(started, &done.result, done.change.as_ref()).await;
+        }
+        committed.map_err(commit_failed)?;
+        self.effects.answer(&done.result)
+    }
+
+    async fn undo(&self, message: &CommandMessage, claim: &Claim) -> Result<Answer, StepError> {
+        match self.journal.begin_undo(claim).await? {
+            BeginUndo::Start(started) => {
+                let outcome = self.undo_and_commit(message, &started).await;
+                if outcome.is_err() {
+                    keep(self.journal.release_undo(&started).await);
+                }
+                outcome
+            }
+            BeginUndo::AlreadyUndone { result } => Ok(Answer::Success(result.into_string())),
+            BeginUndo::InProgress { until } => Err(StepError::held(claim.now, until)),
+            BeginUndo::FingerprintMismatch => Err(StepError::PayloadChanged),
+            BeginUndo::Abandoned => Err(StepError::Abandoned),
+        }
+    }
+
+    async fn undo_and_commit(
+        &self,
+        message: &CommandMessage,
+        started: &UndoStarted,
+    ) -> Result<Answer, StepError> {
+        let done = in_time(self.effects.undo(message, &started.action)).await?;
+        self.journal
+            .commit_undo(started, &done.result, done.change.as_ref())
+            .await
+            .map_err(commit_failed)?;
+        Ok(Answer::Success(done.result.into_string()))
+    }
+}
+
+impl<J: StepJournal, E: Effects, C: Clock> Steps for ClaimedSteps<J, E, C> {
+    async fn run(
+        &self,
+        message: &CommandMessage,
+        context: &RecordContext,
+    ) -> Result<Answer, StepError> {
+        let claim = crate::claim(message, context, &self.clock)?;
+        if message.step.is_undo() {
+            self.undo(message, &claim).await
+        } else {
+            self.act(message, &claim).await
+        }
+    }
+}
+
+/// The refusal of an action that comes after its undo.
+pub fn already_undone() -> Answer {
+    Answer::Failure {
+        error: contracts::saga::ALREADY_UNDONE,
+        cause: "this step was undone before it was asked for".to_owned(),
+    }
+}
+
+/// An outside party that takes too long may or may not have done it.
+async fn in_time<T>(effect: impl Future<Output = Result<T, StepError>>) -> Result<T, StepError> {
+    match tokio::time::timeout(PROVIDER_TIME_LIMIT, effect).await {
+        Ok(outcome) => outcome,
+        Err(elapsed) => Err(ProviderError::OutcomeUnknown(Box::new(elapsed)).into()),
+    }
+}
+
+fn commit_failed(error: CommitError) -> StepError {
+    match error {
+        CommitError::Store(error) => error.into(),
+        short @ CommitError::Short(_) => StepError::Damaged(Box::new(short)),
+    }
+}
+
+/// A claim that could not be given back runs out by itself; the redelivery only waits longer.
+fn keep(released: Result<(), StoreError>) {
+    if let Err(error) = released {
+        tracing::warn!(error = %error, "the claim could not be given back");
+    }
+}
+
+/// Where the messages that a command leads to come from.
+pub fn lineage(message: &CommandMessage) -> Lineage {
+    Lineage {
+        correlation: message.envelope.correlation.clone(),
+        causation: Some(message.envelope.id.clone()),
+        trace: message.envelope.trace.clone(),
+    }
+}

@@ -1,0 +1,85 @@
+//! The shell around the steps: from a queue's record to the saga's answer.
+
+use contracts::{CommandMessage, TaskToken, peek, saga};
+use domain::Step;
+use message_worker::{Delivery, Description, Handler, RecordContext};
+use ports::{Answer, Answered, TaskAnswers, describe};
+
+use crate::{StepError, Steps};
+
+/// Decodes commands, has them carried out and answers the saga.
+#[derive(Debug)]
+pub struct StepHandler<S, A> {
+    action: Step,
+    steps: S,
+    answers: A,
+}
+
+impl<S: Steps, A: TaskAnswers> StepHandler<S, A> {
+    /// Handles an action and its undo; other commands are poison on this queue.
+    pub fn new(action: Step, steps: S, answers: A) -> Self {
+        Self { action, steps, answers }
+    }
+
+    /// Does what was asked and answers.
+    async fn carry_out(
+        &self,
+        message: &CommandMessage,
+        context: &RecordContext,
+    ) -> Result<(), StepError> {
+        let answer = self.steps.run(message, context).await?;
+        match &message.envelope.task_token {
+            Some(token) => self.answer(token, &answer).await,
+            // A person may send a command by hand; then nobody waits.
+            None => Ok(()),
+        }
+    }
+
+    async fn answer(&self, token: &TaskToken, answer: &Answer) -> Result<(), StepError> {
+        match self.answers.answer(token, answer).await.map_err(StepError::Answer)? {
+            Answered::Delivered => {}
+            Answered::Stale => tracing::info!("nobody waits for the answer any more"),
+        }
+        Ok(())
+    }
+}
+
+impl<S: Steps, A: TaskAnswers> Handler for StepHandler<S, A> {
+    type Message = CommandMessage;
+    type Error = StepError;
+
+    fn decode(&self, delivery: &Delivery) -> Result<CommandMessage, StepError> {
+        let message = CommandMessage::parse(delivery.body())?;
+        if message.step.action() == self.action {
+            Ok(message)
+        } else {
+            let message_type = message.envelope.message_type;
+            Err(contracts::ContractError::UnknownType(message_type).into())
+        }
+    }
+
+    async fn handle(
+        &self,
+        message: CommandMessage,
+        context: &RecordContext,
+    ) -> Result<(), StepError> {
+        self.carry_out(&message, context).await
+    }
+
+    /// A saga whose command cannot be read is told at once, so that it can undo.
+    async fn poisoned(&self, delivery: &Delivery, error: &StepError) {
+        let Some(token) = peek(delivery.body()).task_token() else { return };
+        let answer = Answer::Failure {
+            error: saga::BAD_MESSAGE,
+            cause: "the command could not be read".to_owned(),
+        };
+        if let Err(unanswered) = self.answer(&token, &answer).await {
+            // The message is safe in quarantine; the step's time limit tells the saga.
+            tracing::warn!(error = %unanswered, poison = %error, "the saga was not told");
+        }
+    }
+
+    fn describe(&self, delivery: &Delivery) -> Description {
+        describe(delivery.body())
+    }
+}
