@@ -42,10 +42,16 @@ impl Bus for SnsBus {
             .map_err(|error| Unavailable::new("SNS", error))?;
 
         // An entry that the answer does not name was not confirmed.
-        let unconfirmed = || Delivery::Failed { code: "NotConfirmed".to_owned() };
+        let unconfirmed = || Delivery::Failed {
+            code: "NotConfirmed".to_owned(),
+        };
         let mut deliveries: Vec<_> = messages.iter().map(|_| unconfirmed()).collect();
         let mut set = |id: &str, delivery| {
-            if let Some(slot) = id.parse().ok().and_then(|index: usize| deliveries.get_mut(index)) {
+            if let Some(slot) = id
+                .parse()
+                .ok()
+                .and_then(|index: usize| deliveries.get_mut(index))
+            {
                 *slot = delivery;
             }
         };
@@ -53,7 +59,12 @@ impl Bus for SnsBus {
             set(entry.id().unwrap_or_default(), Delivery::Published);
         }
         for entry in answer.failed() {
-            set(entry.id(), Delivery::Failed { code: entry.code().to_owned() });
+            set(
+                entry.id(),
+                Delivery::Failed {
+                    code: entry.code().to_owned(),
+                },
+            );
         }
         Ok(deliveries)
     }

@@ -42,7 +42,9 @@ impl Clients {
             .retry_config(RetryConfig::standard())
             .timeout_config(timeouts());
         config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL"));
-        Ok(Self { config: config.build() })
+        Ok(Self {
+            config: config.build(),
+        })
     }
 
     /// DynamoDB.

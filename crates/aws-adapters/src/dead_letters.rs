@@ -18,10 +18,18 @@ impl SqsDeadLetters {
     }
 
     async fn url(&self, queue_name: &str) -> Result<Option<String>, Unavailable> {
-        match self.client.get_queue_url().queue_name(queue_name).send().await {
+        match self
+            .client
+            .get_queue_url()
+            .queue_name(queue_name)
+            .send()
+            .await
+        {
             Ok(found) => Ok(found.queue_url),
             Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_queue_does_not_exist()) =>
             {
                 Ok(None)
             }
@@ -31,9 +39,18 @@ impl SqsDeadLetters {
 
     async fn depth(&self, url: &str) -> Result<u64, Unavailable> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
-        let asked = self.client.get_queue_attributes().queue_url(url).attribute_names(name.clone());
-        let answer = asked.send().await.map_err(|error| Unavailable::new("SQS", error))?;
-        let depth = answer.attributes().and_then(|attributes| attributes.get(&name));
+        let asked = self
+            .client
+            .get_queue_attributes()
+            .queue_url(url)
+            .attribute_names(name.clone());
+        let answer = asked
+            .send()
+            .await
+            .map_err(|error| Unavailable::new("SQS", error))?;
+        let depth = answer
+            .attributes()
+            .and_then(|attributes| attributes.get(&name));
         Ok(depth.and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 
@@ -48,14 +65,19 @@ impl SqsDeadLetters {
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .message_attribute_names("errorName")
             .message_attribute_names("correlationId");
-        let answer = asked.send().await.map_err(|error| Unavailable::new("SQS", error))?;
+        let answer = asked
+            .send()
+            .await
+            .map_err(|error| Unavailable::new("SQS", error))?;
         Ok(answer.messages.unwrap_or_default())
     }
 }
 
 impl DeadLetters for SqsDeadLetters {
     async fn look_into(&self, queue_name: &str) -> Result<Option<QueueReport>, Unavailable> {
-        let Some(url) = self.url(queue_name).await? else { return Ok(None) };
+        let Some(url) = self.url(queue_name).await? else {
+            return Ok(None);
+        };
         let depth = self.depth(&url).await?;
         let messages = self.sample(&url).await?;
         let report = QueueReport {
@@ -68,7 +90,11 @@ impl DeadLetters for SqsDeadLetters {
 }
 
 fn sent_at(message: &Message) -> Option<u64> {
-    message.attributes()?.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()
+    message
+        .attributes()?
+        .get(&MessageSystemAttributeName::SentTimestamp)?
+        .parse()
+        .ok()
 }
 
 fn describe(message: &Message) -> Sample {

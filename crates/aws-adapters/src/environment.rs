@@ -20,6 +20,14 @@ pub enum EnvironmentError {
         /// What it must be.
         wanted: &'static str,
     },
+    /// The value is none of those that are known.
+    #[error("the environment variable {name} must be one of: {known}")]
+    Unknown {
+        /// The variable.
+        name: &'static str,
+        /// What it may be.
+        known: String,
+    },
 }
 
 impl Environment {
@@ -42,6 +50,25 @@ impl Environment {
     /// [`EnvironmentError`].
     pub fn number<T: FromStr>(self, name: &'static str) -> Result<T, EnvironmentError> {
         let wanted = "a whole number in range";
-        self.text(name)?.parse().map_err(|_| EnvironmentError::Wrong { name, wanted })
+        self.text(name)?
+            .parse()
+            .map_err(|_| EnvironmentError::Wrong { name, wanted })
+    }
+
+    /// One of a few values.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::Unknown`] lists what is known.
+    pub fn choice(
+        self,
+        name: &'static str,
+        known: &[&'static str],
+    ) -> Result<&'static str, EnvironmentError> {
+        let value = self.text(name)?;
+        let found = known.iter().find(|choice| **choice == value);
+        found.copied().ok_or_else(|| EnvironmentError::Unknown {
+            name,
+            known: known.join(", "),
+        })
     }
 }

@@ -13,8 +13,8 @@ mod environment;
 mod metrics;
 mod people;
 mod runtime;
-pub mod sandbox;
 mod sagas;
+pub mod sandbox;
 mod tasks;
 mod telemetry;
 

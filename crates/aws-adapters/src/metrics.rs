@@ -19,21 +19,32 @@ pub struct Metrics {
 impl Metrics {
     /// Metrics with this consumer as their dimension.
     pub fn new(consumer: impl Into<String>) -> Self {
-        Self { consumer: consumer.into() }
+        Self {
+            consumer: consumer.into(),
+        }
     }
 }
 
 impl Observer for Metrics {
     fn record_finished(&self, report: &RecordReport<'_>) {
-        let (Some(class), Some(error_name)) = (report.class, report.error_name) else { return };
+        let (Some(class), Some(error_name)) = (report.class, report.error_name) else {
+            return;
+        };
         let dimensions = [
             ("consumer", self.consumer.as_str()),
             ("errorClass", class.as_str()),
             ("errorName", error_name),
         ];
-        emit(&line(&dimensions, &[("Failures", 1)], report.correlation_id));
+        emit(&line(
+            &dimensions,
+            &[("Failures", 1)],
+            report.correlation_id,
+        ));
         if matches!(report.outcome, Outcome::DeadLettered | Outcome::Quarantined) {
-            let moved = [("consumer", self.consumer.as_str()), ("outcome", report.outcome.as_str())];
+            let moved = [
+                ("consumer", self.consumer.as_str()),
+                ("outcome", report.outcome.as_str()),
+            ];
             emit(&line(&moved, &[("MovedAside", 1)], report.correlation_id));
         }
     }
@@ -75,8 +86,10 @@ pub fn count(dimensions: &[(&str, &str)], name: &str, times: usize) {
 
 fn line(dimensions: &[(&str, &str)], counts: &[(&str, usize)], correlation: Option<&str>) -> Value {
     let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
-    let metrics: Vec<Value> =
-        counts.iter().map(|(name, _)| json!({ "Name": name, "Unit": "Count" })).collect();
+    let metrics: Vec<Value> = counts
+        .iter()
+        .map(|(name, _)| json!({ "Name": name, "Unit": "Count" }))
+        .collect();
     let mut fields = Map::new();
     fields.insert(
         "_aws".to_owned(),
@@ -87,8 +100,16 @@ fn line(dimensions: &[(&str, &str)], counts: &[(&str, usize)], correlation: Opti
             ]
         }),
     );
-    fields.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-    fields.extend(counts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+    fields.extend(
+        dimensions
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value))),
+    );
+    fields.extend(
+        counts
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value))),
+    );
     if let Some(correlation) = correlation {
         fields.insert("correlation_id".to_owned(), json!(correlation));
     }
@@ -96,7 +117,9 @@ fn line(dimensions: &[(&str, &str)], counts: &[(&str, usize)], correlation: Opti
 }
 
 fn epoch_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -115,7 +138,10 @@ mod tests {
         let line = line(&[("consumer", "payment")], &[("Records", 3)], Some("c-1"));
         let declared = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(declared["Dimensions"], json!([["consumer"]]));
-        assert_eq!(declared["Metrics"], json!([{ "Name": "Records", "Unit": "Count" }]));
+        assert_eq!(
+            declared["Metrics"],
+            json!([{ "Name": "Records", "Unit": "Count" }])
+        );
         assert_eq!(line["consumer"], "payment");
         assert_eq!(line["Records"], 3);
         assert_eq!(line["correlation_id"], "c-1");

@@ -20,7 +20,10 @@ impl SnsPeople {
 
 impl People for SnsPeople {
     async fn tell(&self, notice: &Notice) -> Result<(), Unavailable> {
-        let unavailable = |source| Unavailable { service: "SNS", source };
+        let unavailable = |source| Unavailable {
+            service: "SNS",
+            source,
+        };
         let kind = MessageAttributeValue::builder()
             .data_type("String")
             .string_value(notice.kind)
@@ -41,7 +44,10 @@ impl People for SnsPeople {
 
 /// SNS takes up to 100 printable ASCII characters as a subject.
 fn subject(text: &str) -> String {
-    text.chars().filter(|letter| (' '..='~').contains(letter)).take(100).collect()
+    text.chars()
+        .filter(|letter| (' '..='~').contains(letter))
+        .take(100)
+        .collect()
 }
 
 #[cfg(test)]

@@ -48,7 +48,10 @@ pub async fn serve_queue<Q: Queue, H: Handler, O: Observer>(
     let worker = &worker;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
         let deadline = deadline_from(event.context.deadline());
-        worker.run(event.payload, deadline).await.map_err(lambda_runtime::Error::from)
+        worker
+            .run(event.payload, deadline)
+            .await
+            .map_err(lambda_runtime::Error::from)
     }))
     .await
 }

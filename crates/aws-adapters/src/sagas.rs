@@ -14,7 +14,10 @@ pub struct StepFunctionsSagas {
 impl StepFunctionsSagas {
     /// Starts executions of this state machine.
     pub fn new(client: Client, state_machine_arn: String) -> Self {
-        Self { client, state_machine_arn }
+        Self {
+            client,
+            state_machine_arn,
+        }
     }
 }
 
@@ -32,7 +35,9 @@ impl Sagas for StepFunctionsSagas {
         match started {
             Ok(_) => Ok(SagaStart::Started),
             Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_execution_already_exists()) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_execution_already_exists()) =>
             {
                 Ok(SagaStart::AlreadyExists)
             }

@@ -18,7 +18,11 @@ impl StepFunctionsTasks {
     }
 
     async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Answered, Unavailable> {
-        let sent = self.client.send_task_success().task_token(token.expose()).output(output);
+        let sent = self
+            .client
+            .send_task_success()
+            .task_token(token.expose())
+            .output(output);
         settle(sent.send().await, |error| {
             error.is_task_timed_out() || error.is_task_does_not_exist() || error.is_invalid_token()
         })

@@ -9,7 +9,9 @@ use crate::environment::Environment;
 ///
 /// Bodies, task tokens and personal data are never logged, at any level.
 pub fn init_logs(environment: Environment) {
-    let level = environment.optional("LOG_LEVEL").and_then(|level| level.parse().ok());
+    let level = environment
+        .optional("LOG_LEVEL")
+        .and_then(|level| level.parse().ok());
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

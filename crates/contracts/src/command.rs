@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::envelope::{ContractError, Envelope};
+use crate::json::{FromObject, object, objects, whole_number};
 use crate::wire::{AddressWire, LineWire};
 
 /// A command with its envelope.
@@ -81,6 +82,7 @@ impl CommandMessage {
 #[serde(rename_all = "camelCase")]
 struct ChargeV1 {
     order_id: String,
+    #[serde(deserialize_with = "whole_number")]
     amount: u64,
     currency: String,
     method: String,
@@ -96,6 +98,7 @@ struct UndoV1 {
 #[serde(rename_all = "camelCase")]
 struct ReserveV1 {
     order_id: String,
+    #[serde(deserialize_with = "objects")]
     items: Vec<LineWire>,
 }
 
@@ -103,7 +106,9 @@ struct ReserveV1 {
 #[serde(rename_all = "camelCase")]
 struct ShipV1 {
     order_id: String,
+    #[serde(deserialize_with = "objects")]
     items: Vec<LineWire>,
+    #[serde(deserialize_with = "object")]
     ship_to: AddressWire,
 }
 
@@ -159,7 +164,8 @@ impl Command {
 }
 
 fn read<T: DeserializeOwned>(envelope: &Envelope) -> Result<T, ContractError> {
-    serde_json::from_str(envelope.data.get()).map_err(ContractError::Data)
+    let read: Result<FromObject<T>, _> = serde_json::from_str(envelope.data.get());
+    read.map(|read| read.0).map_err(ContractError::Data)
 }
 
 fn same_order(envelope: &Envelope, order_id: &str) -> Result<(), ContractError> {

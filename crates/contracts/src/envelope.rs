@@ -6,6 +6,9 @@ use domain::{CorrelationId, OrderId, Rejected};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::json::{FromObject, optional_whole_number};
+use crate::timestamp::has_rfc3339_form;
+
 /// The answer to a callback of Step Functions goes to whoever holds this.
 ///
 /// It is a capability: `Debug` hides it, and there is no `Display`.
@@ -88,11 +91,10 @@ pub struct MessageType<'a> {
 impl<'a> MessageType<'a> {
     /// Splits a type; `None` where it is not of this system's form.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (name, version) = text.strip_prefix("waybill.")?.rsplit_once(".v")?;
-        Some(Self {
-            name,
-            version: version.parse().ok()?,
-        })
+        let (name, digits) = text.strip_prefix("waybill.")?.rsplit_once(".v")?;
+        let version: u32 = digits.parse().ok()?;
+        // One type has one spelling: `v01` and `v+1` are not `v1`.
+        (version.to_string() == digits).then_some(Self { name, version })
     }
 }
 
@@ -188,7 +190,11 @@ struct EnvelopeWire {
     traceparent: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tasktoken: Option<TaskToken>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "optional_whole_number",
+        skip_serializing_if = "Option::is_none"
+    )]
     sequence: Option<u32>,
     data: Box<RawValue>,
 }
@@ -196,9 +202,9 @@ struct EnvelopeWire {
 impl Envelope {
     /// Reads and checks an envelope; the data stays unread.
     pub fn parse(body: &str) -> Result<Self, ContractError> {
-        let wire: EnvelopeWire =
+        let wire: FromObject<EnvelopeWire> =
             serde_json::from_str(body).map_err(ContractError::NotAnEnvelope)?;
-        wire.read()
+        wire.0.read()
     }
 
     /// The message's name and version.
@@ -231,14 +237,7 @@ impl Envelope {
 
 impl EnvelopeWire {
     fn read(self) -> Result<Envelope, ContractError> {
-        if self.specversion != "1.0" {
-            return Err(ContractError::Inconsistent("specversion must be 1.0"));
-        }
-        if self.datacontenttype != "application/json" {
-            return Err(ContractError::Inconsistent(
-                "datacontenttype must be application/json",
-            ));
-        }
+        self.check_fixed_attributes()?;
         let order: OrderId = self.subject.parse()?;
         let envelope = Envelope {
             id: self.id,
@@ -263,6 +262,27 @@ impl EnvelopeWire {
             ));
         }
         Ok(envelope)
+    }
+
+    fn check_fixed_attributes(&self) -> Result<(), ContractError> {
+        if self.specversion != "1.0" {
+            return Err(ContractError::Inconsistent("specversion must be 1.0"));
+        }
+        if self.datacontenttype != "application/json" {
+            return Err(ContractError::Inconsistent(
+                "datacontenttype must be application/json",
+            ));
+        }
+        if self.source.is_empty() {
+            return Err(Rejected("source must not be empty").into());
+        }
+        if !has_rfc3339_form(&self.time) {
+            return Err(Rejected("time must be a moment in the form of RFC 3339").into());
+        }
+        if self.sequence == Some(0) {
+            return Err(Rejected("sequence must be 1 or more").into());
+        }
+        Ok(())
     }
 }
 
@@ -347,6 +367,8 @@ mod tests {
             "order.placed.v1",
             "waybill.order.placed",
             "waybill.order.placed.vx",
+            "waybill.order.placed.v01",
+            "waybill.order.placed.v+1",
             "",
         ] {
             assert_eq!(MessageType::parse(wrong), None, "{wrong}");

@@ -1,11 +1,13 @@
 //! Events: what happened to an order.
 
 use domain::{CorrelationId, EventKind, ItemQuantity, Money, NewOrder, OrderId, Rejected, Sku};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::Timestamp;
 use crate::envelope::{ContractError, Envelope, TraceParent};
+use crate::json::FromObject;
 use crate::wire::{LineWire, MoneyWire, OrderWire};
 
 /// Something that happened, with its data.
@@ -251,7 +253,7 @@ pub struct EventMessage {
 struct OutcomeDataV1 {
     order_id: String,
     #[serde(default)]
-    reason: Option<Reason>,
+    reason: Option<FromObject<Reason>>,
 }
 
 #[derive(Deserialize)]
@@ -302,7 +304,7 @@ impl EventMessage {
         self.expect_order(&data.order_id)?;
         match (self.kind, data.reason) {
             (EventKind::OrderCompleted, _) => Ok(None),
-            (_, Some(reason)) => Ok(Some(reason)),
+            (_, Some(reason)) => Ok(Some(reason.0)),
             (_, None) => Err(Rejected("data.reason is required").into()),
         }
     }
@@ -327,8 +329,9 @@ impl EventMessage {
         }
     }
 
-    fn data<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ContractError> {
-        serde_json::from_str(self.envelope.data.get()).map_err(ContractError::Data)
+    fn data<T: DeserializeOwned>(&self) -> Result<T, ContractError> {
+        let read: Result<FromObject<T>, _> = serde_json::from_str(self.envelope.data.get());
+        read.map(|read| read.0).map_err(ContractError::Data)
     }
 }
 

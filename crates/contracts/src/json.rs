@@ -1,8 +1,10 @@
 //! JSON from strangers, read strictly.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// The message of the error that a repeated key causes.
@@ -83,6 +85,94 @@ impl<'de> Visitor<'de> for StrictVisitor {
         }
         Ok(Value::Object(object))
     }
+}
+
+/// The whole number that a JSON number is, if it is one and not negative.
+///
+/// JSON has one kind of number: `2`, `2.0` and `2e0` are the same.
+pub(crate) fn whole(number: &Number) -> Option<u64> {
+    /// Up to here a double holds every whole number.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let float = number.as_f64()?;
+    let from_float = || {
+        let fits = float.fract() == 0.0 && (0.0..=EXACT).contains(&float);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the range was checked, so that nothing is cut off"
+        )]
+        fits.then_some(float as u64)
+    };
+    number.as_u64().or_else(from_float)
+}
+
+/// Reads a whole number, for `deserialize_with`.
+pub(crate) fn whole_number<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    narrow(&Number::deserialize(deserializer)?)
+}
+
+/// Reads a whole number that may be missing or null, for `deserialize_with`.
+pub(crate) fn optional_whole_number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let number = Option::<Number>::deserialize(deserializer)?;
+    number.as_ref().map(narrow).transpose()
+}
+
+fn narrow<T: TryFrom<u64>, E: de::Error>(number: &Number) -> Result<T, E> {
+    whole(number)
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| E::custom("a number is not whole, or out of range"))
+}
+
+/// Reads a structure from an object only.
+///
+/// Derived code takes an array of the fields' values as well, which no schema allows.
+pub(crate) struct FromObject<T>(pub(crate) T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for FromObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for ObjectVisitor<T> {
+    type Value = FromObject<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<FromObject<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(access)).map(FromObject)
+    }
+}
+
+/// Reads a structure from an object, for `deserialize_with`.
+pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    FromObject::deserialize(deserializer).map(|read| read.0)
+}
+
+/// Reads structures from an array of objects, for `deserialize_with`.
+pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let read = Vec::<FromObject<T>>::deserialize(deserializer)?;
+    Ok(read.into_iter().map(|read| read.0).collect())
 }
 
 #[cfg(test)]

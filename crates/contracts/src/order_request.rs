@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::json::parse_strict;
+use crate::json::{parse_strict, whole};
 use crate::wire::OrderWire;
 
 /// One fault of a request.
@@ -141,7 +141,7 @@ impl<'a> Object<'a> {
         check: impl Fn(u64) -> Result<T, Rejected>,
     ) -> Option<T> {
         let (value, pointer) = self.required(key, faults)?;
-        match whole_number(value) {
+        match value.as_number().and_then(whole) {
             Some(number) => faults.check(&pointer, check(number)),
             None => {
                 faults.add(&pointer, "must be a whole number, not negative");
@@ -169,24 +169,6 @@ fn read_text<T>(
             None
         }
     }
-}
-
-/// JSON has one kind of number: `2` and `2.0` are the same whole number.
-fn whole_number(value: &Value) -> Option<u64> {
-    /// Up to here a double holds every whole number.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let number = value.as_f64()?;
-    let from_float = || {
-        let whole = number.fract() == 0.0 && (0.0..=EXACT).contains(&number);
-        // The range was checked, so that nothing is cut off.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "range checked"
-        )]
-        whole.then_some(number as u64)
-    };
-    value.as_u64().or_else(from_float)
 }
 
 /// Appends a key to a JSON pointer, escaped as RFC 6901 says.

@@ -42,9 +42,53 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Whether a text has the form of an RFC 3339 moment: digits, separators and zone in their places.
+///
+/// Times become parts of keys, so that a text of any other form or length must not get in.
+pub(crate) fn has_rfc3339_form(text: &str) -> bool {
+    let zeros = |letter: char| if letter.is_ascii_digit() { '0' } else { letter };
+    let shape: String = text.chars().map(zeros).collect();
+    let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else {
+        return false;
+    };
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) => {
+            let zone = fraction.trim_start_matches('0');
+            if !(1..=9).contains(&(fraction.len() - zone.len())) {
+                return false;
+            }
+            zone
+        }
+        None => rest,
+    };
+    matches!(zone, "Z" | "+00:00" | "-00:00")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_has_the_form_of_rfc_3339() {
+        for right in [
+            "2026-11-21T17:56:15Z",
+            "2026-11-21T17:56:15.859Z",
+            "2026-11-21T17:56:15.123456789+01:00",
+        ] {
+            assert!(has_rfc3339_form(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "now",
+            "2026-11-21",
+            "2026-11-21T17:56:15",
+            "2026-11-21T17:56:15.Z",
+            "2026-11-21T17:56:15.0123456789Z",
+            "2026-11-21T17:56:15Z and more",
+        ] {
+            assert!(!has_rfc3339_form(wrong), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_moment_is_written_with_milliseconds_in_utc() {

@@ -6,10 +6,13 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::json::{object, objects, whole_number};
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LineWire {
     pub(crate) sku: String,
+    #[serde(deserialize_with = "whole_number")]
     pub(crate) quantity: u32,
 }
 
@@ -43,6 +46,7 @@ impl LineWire {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MoneyWire {
+    #[serde(deserialize_with = "whole_number")]
     pub(crate) amount: u64,
     pub(crate) currency: String,
 }
@@ -107,7 +111,9 @@ impl From<&Address> for AddressWire {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PricedLineWire {
     pub(crate) sku: String,
+    #[serde(deserialize_with = "whole_number")]
     pub(crate) quantity: u32,
+    #[serde(deserialize_with = "whole_number")]
     pub(crate) unit_price: u64,
 }
 
@@ -122,8 +128,11 @@ pub(crate) struct PaymentWire {
 pub(crate) struct OrderWire {
     pub(crate) customer_id: String,
     pub(crate) currency: String,
+    #[serde(deserialize_with = "objects")]
     pub(crate) items: Vec<PricedLineWire>,
+    #[serde(deserialize_with = "object")]
     pub(crate) payment: PaymentWire,
+    #[serde(deserialize_with = "object")]
     pub(crate) ship_to: AddressWire,
 }
 

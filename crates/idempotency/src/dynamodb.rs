@@ -37,8 +37,8 @@ use crate::record::{
     decide_release_undo,
 };
 use crate::{
-    Begin, BeginUndo, Claim, Key, Millis, Record, ResultJson, Started, Store, StoreError,
-    Superseded, UndoStarted,
+    Begin, BeginUndo, Claim, Key, Millis, OwnerToken, Record, ResultJson, Started, Store,
+    StoreError, Superseded, UndoStarted,
 };
 
 /// `decide_begin` answers `Start`.
@@ -128,7 +128,7 @@ impl DynamoDbStore {
         result: &ResultJson,
     ) -> Result<TransactWriteItem, StoreError> {
         let details = [
-            (FINGERPRINT, text(&claim.fingerprint)),
+            (FINGERPRINT, text(claim.fingerprint.as_str())),
             (RESULT, text(result.as_str())),
         ];
         let put = self.put(self.item(claim, COMPLETED, details), may_begin(claim))?;
@@ -154,9 +154,9 @@ impl DynamoDbStore {
              #undoFingerprint = :fingerprint, #undoResult = :result",
         )
         .with(":undone", text(UNDONE))
-        .with(":owner", text(claim.owner))
+        .with(":owner", text(claim.owner.to_string()))
         .with(":expiresAt", seconds(claim.expires_at))
-        .with(":fingerprint", text(&claim.fingerprint))
+        .with(":fingerprint", text(claim.fingerprint.as_str()))
         .with(":result", text(result.as_str()));
         Ok(in_transaction(self.update(&claim.key, change, condition)?))
     }
@@ -173,7 +173,7 @@ impl DynamoDbStore {
         result: &ResultJson,
     ) -> Result<TransactWriteItem, StoreError> {
         let details = [
-            (UNDO_FINGERPRINT, text(&claim.fingerprint)),
+            (UNDO_FINGERPRINT, text(claim.fingerprint.as_str())),
             (UNDO_RESULT, text(result.as_str())),
         ];
         let put = self.put(self.item(claim, UNDONE, details), absent(claim))?;
@@ -215,7 +215,7 @@ impl DynamoDbStore {
 impl Store for DynamoDbStore {
     async fn begin(&self, claim: &Claim) -> Result<Begin, StoreError> {
         let details = [
-            (FINGERPRINT, text(&claim.fingerprint)),
+            (FINGERPRINT, text(claim.fingerprint.as_str())),
             (LEASE_UNTIL, millis(claim.lease_until)),
         ];
         let put = self.put(self.item(claim, STARTED, details), may_begin(claim))?;
@@ -278,7 +278,7 @@ impl Store for DynamoDbStore {
             .table_name(&self.table)
             .consistent_read(true);
         let answer = request
-            .key(&self.key_attribute, text(key))
+            .key(&self.key_attribute, text(key.as_str()))
             .send()
             .await
             .map_err(classify)?;
@@ -330,16 +330,16 @@ impl DynamoDbStore {
              #leaseUntil = :leaseUntil, #undoFingerprint = :fingerprint",
         )
         .with(":undoing", text(UNDOING))
-        .with(":owner", text(claim.owner))
+        .with(":owner", text(claim.owner.to_string()))
         .with(":expiresAt", seconds(claim.expires_at))
         .with(":leaseUntil", millis(claim.lease_until))
-        .with(":fingerprint", text(&claim.fingerprint));
+        .with(":fingerprint", text(claim.fingerprint.as_str()));
         self.update(&claim.key, change, condition)
     }
 
     async fn begin_undo_over_expired(&self, claim: &Claim) -> Result<BeginUndo, StoreError> {
         let details = [
-            (UNDO_FINGERPRINT, text(&claim.fingerprint)),
+            (UNDO_FINGERPRINT, text(claim.fingerprint.as_str())),
             (LEASE_UNTIL, millis(claim.lease_until)),
         ];
         let put = self.put(self.item(claim, UNDOING, details), absent(claim))?;
@@ -356,9 +356,9 @@ impl DynamoDbStore {
         details: [(&str, AttributeValue); N],
     ) -> Item {
         let common = [
-            (self.key_attribute.as_str(), text(&claim.key)),
+            (self.key_attribute.as_str(), text(claim.key.as_str())),
             (STATE, text(state)),
-            (OWNER, text(claim.owner)),
+            (OWNER, text(claim.owner.to_string())),
             (EXPIRES_AT, seconds(claim.expires_at)),
         ];
         let attributes = common.into_iter().chain(details);
@@ -391,7 +391,7 @@ impl DynamoDbStore {
         values.extend(condition.values);
         Update::builder()
             .table_name(&self.table)
-            .key(&self.key_attribute, text(key))
+            .key(&self.key_attribute, text(key.as_str()))
             .update_expression(change.text)
             .condition_expression(condition.text)
             .set_expression_attribute_names(Some(names))
@@ -522,7 +522,7 @@ fn may_begin(claim: &Claim) -> Expression {
     Expression::new(MAY_BEGIN)
         .with(":nowSeconds", seconds(claim.now.to_seconds()))
         .with(":started", text(STARTED))
-        .with(":fingerprint", text(&claim.fingerprint))
+        .with(":fingerprint", text(claim.fingerprint.as_str()))
         .with(":takesOverUntil", millis(claim.takes_over_until()))
 }
 
@@ -530,9 +530,9 @@ fn absent(claim: &Claim) -> Expression {
     Expression::new(ABSENT).with(":nowSeconds", seconds(claim.now.to_seconds()))
 }
 
-fn held(owner: crate::OwnerToken, state: &str) -> Expression {
+fn held(owner: OwnerToken, state: &str) -> Expression {
     Expression::new(IS_HELD)
-        .with(":owner", text(owner))
+        .with(":owner", text(owner.to_string()))
         .with(":held", text(state))
 }
 

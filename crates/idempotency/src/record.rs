@@ -2,15 +2,16 @@
 //! these, and so can a simulation or a model checker.
 //!
 //! ```text
-//!            begin              complete              begin_undo             complete_undo
-//!  (absent) ───────▶ Started ────────────▶ Completed ────────────▶ Undoing ───────────────▶ Undone
-//!      │              │   ▲                                         ▲ │  ▲                    ▲
-//!      │              │   └─ begin, the lease ran out               │ │  └─ begin_undo, the   │
-//!      │              └───── begin_undo, the lease ran out ─────────┤ │     lease ran out     │
-//!      └──────────────────── begin_undo: nothing to undo ───────────┘ │                       │
-//!                                                                     └── the action is refused
-//!                                                                         from here on ───────┘
+//!            begin           complete            begin_undo           complete_undo
+//!  (absent) ───────▶ Started ────────▶ Completed ──────────▶ Undoing ─────────────▶ Undone
+//!      │                │                                     ▲
+//!      └────────────────┴─────────────────────────────────────┘
+//!       begin_undo: nothing ever ran, or its lease has ended
 //! ```
+//!
+//! Where a lease has ended, the next `begin` or `begin_undo` takes over and the
+//! state stays. From `Undoing` on the operation itself is refused for good. The
+//! forms in one step skip `Started` or `Undoing`.
 //!
 //! A record whose time to live has passed counts as absent, whether or not the
 //! store has deleted it yet. Nothing here deletes a record.
@@ -569,3 +570,6 @@ fn holder(owner: OwnerToken, lease_until: Millis, claim: &Claim) -> Holder {
         Holder::Vanished
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,7 +104,8 @@ impl Delivery {
             message_id: require(record.message_id, "message id")?,
             receipt_handle: require(record.receipt_handle, "receipt handle")?,
             body: record.body.unwrap_or_default(),
-            receive_count: number(system, "ApproximateReceiveCount").map_or(1, |count: u32| count.max(1)),
+            receive_count: number(system, "ApproximateReceiveCount")
+                .map_or(1, |count: u32| count.max(1)),
             sent_at: instant(system, "SentTimestamp"),
             first_received_at: instant(system, "ApproximateFirstReceiveTimestamp"),
             source_arn: record.event_source_arn,

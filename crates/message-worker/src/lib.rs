@@ -3,6 +3,7 @@
 mod backoff;
 mod class;
 mod delivery;
+mod failure_record;
 mod handler;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -17,9 +18,9 @@ mod worker;
 pub use backoff::{Backoff, Jitter};
 pub use class::{Class, Classify, Failure, cause_chain};
 pub use delivery::{Attribute, Delivery, InvalidRecord};
+pub use failure_record::FailureRecord;
 pub use handler::{Description, Handler, RecordContext};
 pub use observe::{BatchSummary, Observer, RecordReport, TracingObserver};
 pub use outcome::Outcome;
 pub use queue::{Operation, Queue, QueueError};
-pub use record::FailureRecord;
 pub use worker::{Config, Worker, deadline_from};

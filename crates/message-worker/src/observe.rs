@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::class::{Class, cause_chain};
 use crate::delivery::Delivery;
-use crate::queue::QueueError;
 use crate::outcome::Outcome;
+use crate::queue::QueueError;
 
 /// Receives what happens to each record. Called in the middle of the batch, so
 /// an observer must not block; a panic in it is swallowed and changes nothing.
@@ -28,6 +28,24 @@ pub trait Observer: Send + Sync {
 
 /// Observes nothing.
 impl Observer for () {}
+
+/// Tells the one and then the other, such as logs and metrics.
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn record_started(&self, delivery: &Delivery) {
+        self.0.record_started(delivery);
+        self.1.record_started(delivery);
+    }
+
+    fn record_finished(&self, report: &RecordReport<'_>) {
+        self.0.record_finished(report);
+        self.1.record_finished(report);
+    }
+
+    fn batch_finished(&self, summary: &BatchSummary) {
+        self.0.batch_finished(summary);
+        self.1.batch_finished(summary);
+    }
+}
 
 /// The outcome of one record. It deliberately has no body.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::delivery::Delivery;
-use crate::record::FailureRecord;
+use crate::failure_record::FailureRecord;
 
 /// What the worker asks of the queue that its messages come from.
 ///

@@ -1,98 +1,297 @@
-//! What is known of a failure, carried beside the message that failed.
+//! One record on its way through the worker.
 
-use std::time::SystemTime;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use futures_util::FutureExt;
+use tokio::time::{Instant, timeout_at};
 
-use crate::class::{Classify, cause_chain};
+use crate::class::{Class, Classify, Failure, cause_chain};
 use crate::delivery::Delivery;
-use crate::handler::Description;
+use crate::failure_record::FailureRecord;
+use crate::handler::{Description, Handler, RecordContext};
+use crate::observe::{Observer, RecordReport};
+use crate::outcome::Outcome;
+use crate::queue::{Operation, Queue, QueueError};
+use crate::worker::{Config, Worker};
 
-/// The metadata of a dead-lettered or quarantined message. Times are RFC 3339,
-/// in UTC. The body travels beside it, unchanged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FailureRecord {
-    /// The name of the error's class, such as `transient`.
-    pub error_class: String,
-    /// The error's stable name.
-    pub error_name: String,
-    /// The error and its causes, outermost first. Cut where it would not fit.
-    #[serde(default)]
-    pub cause: Vec<String>,
-    /// Who failed to handle the message.
-    pub consumer: String,
-    /// The ARN of the queue it was received from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_queue: Option<String>,
-    /// The id of the contract that the body follows, or claims to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schema: Option<String>,
-    /// The hash of that contract, as the consumer knows it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schema_hash: Option<String>,
-    /// SHA-256 of the body, in lowercase hexadecimal.
-    pub body_sha256: String,
-    /// How often the message was received.
-    pub attempts: u32,
-    /// When the message was first received.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_seen: Option<String>,
-    /// When it was given up.
-    pub failed_at: String,
-    /// The id of the conversation it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub correlation_id: Option<String>,
-    /// The id it had in the source queue.
-    pub message_id: String,
+/// The instants that divide what is left of an invocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// No record is begun from here on.
+    claim: Instant,
+    /// Handlers are stopped here.
+    handling: Instant,
+    /// Operations on the queue are given up here.
+    routing: Instant,
 }
 
-impl FailureRecord {
-    /// The attribute that holds the whole record as JSON.
-    pub const ATTRIBUTE: &'static str = "failure";
-
-    /// Describes the failure of one delivery at the time `failed_at`.
-    #[must_use]
-    pub fn new(
-        consumer: &str,
-        delivery: &Delivery,
-        description: &Description,
-        error: &dyn Classify,
-        failed_at: SystemTime,
-    ) -> Self {
-        let correlation_id = description.correlation_id.as_deref();
+impl Limits {
+    pub(crate) fn new(config: &Config, deadline: Instant) -> Self {
+        let wind_down = config.wind_down.min(config.deadline_margin);
         Self {
-            error_class: error.class().to_string(),
-            error_name: error.name().to_owned(),
-            cause: cause_chain(error),
-            consumer: consumer.to_owned(),
-            source_queue: delivery.source_arn().map(str::to_owned),
-            schema: description.schema.clone(),
-            schema_hash: description.schema_hash.clone(),
-            body_sha256: sha256(delivery.body()),
-            attempts: delivery.receive_count(),
-            first_seen: delivery.first_received_at().map(timestamp),
-            failed_at: timestamp(failed_at),
-            correlation_id: correlation_id
-                .or_else(|| error.correlation_id())
-                .map(str::to_owned),
-            message_id: delivery.message_id().to_owned(),
+            claim: before(deadline, config.deadline_margin),
+            handling: before(deadline, wind_down),
+            routing: before(deadline, wind_down / 2),
         }
     }
 }
 
-fn sha256(body: &str) -> String {
-    let digest = Sha256::digest(body);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// An instant that the clock cannot express has passed long ago.
+fn before(deadline: Instant, margin: Duration) -> Instant {
+    deadline.checked_sub(margin).unwrap_or_else(Instant::now)
 }
 
-/// RFC 3339. A time that it cannot express (a year beyond 9999) is written as
-/// the epoch rather than losing the record for it.
-fn timestamp(at: SystemTime) -> String {
-    OffsetDateTime::from(at)
-        .format(&Rfc3339)
-        .unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned())
+/// One record, the limits of its time, and what can be told about it.
+pub(crate) struct Record<'a, Q, H, O> {
+    worker: &'a Worker<Q, H, O>,
+    delivery: &'a Delivery,
+    description: Description,
+    limits: Limits,
+    last_attempt: bool,
+}
+
+/// Why a record was not processed: the handler's error, or the worker's own.
+enum Trouble<E> {
+    Handler(E),
+    Worker(Failure),
+}
+
+impl<E: Classify> Trouble<E> {
+    fn as_classify(&self) -> &dyn Classify {
+        match self {
+            Self::Handler(error) => error,
+            Self::Worker(failure) => failure,
+        }
+    }
+}
+
+/// Where a record was routed to, and what went wrong on the way.
+struct Routed {
+    outcome: Outcome,
+    queue_error: Option<QueueError>,
+}
+
+impl From<Outcome> for Routed {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            queue_error: None,
+        }
+    }
+}
+
+impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
+    pub(crate) fn new(worker: &'a Worker<Q, H, O>, delivery: &'a Delivery, limits: Limits) -> Self {
+        // A description is a courtesy: failing to give one fails nothing.
+        let describe = AssertUnwindSafe(|| worker.handler.describe(delivery));
+        Self {
+            worker,
+            delivery,
+            description: catch_unwind(describe).unwrap_or_default(),
+            limits,
+            last_attempt: delivery.receive_count() >= worker.config.max_receives.get(),
+        }
+    }
+
+    pub(crate) fn span(&self) -> tracing::Span {
+        tracing::info_span!(
+            "record",
+            consumer = self.worker.config.consumer,
+            message_id = self.delivery.message_id(),
+            correlation_id = self.description.correlation_id,
+            attempt = self.delivery.receive_count(),
+        )
+    }
+
+    /// Handles the record and routes it, or returns it untouched.
+    pub(crate) async fn run(&self, blocked: bool) -> Outcome {
+        let started = Instant::now();
+        // The handler's own panics are caught closer to it. This keeps one in
+        // an error's methods or in the queue's adapter from taking the
+        // neighbours along.
+        let (routed, trouble) = AssertUnwindSafe(self.process(blocked))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| (Outcome::Stranded.into(), Some(panicked(&*panic))));
+        self.report(&routed, trouble.as_ref(), started.elapsed());
+        routed.outcome
+    }
+
+    async fn process(&self, blocked: bool) -> (Routed, Option<Trouble<H::Error>>) {
+        if blocked {
+            return (Outcome::Blocked.into(), None);
+        }
+        if Instant::now() >= self.limits.claim {
+            return (Outcome::Unclaimed.into(), None);
+        }
+        self.worker
+            .observe(|observer| observer.record_started(self.delivery));
+        match self.attempt().await {
+            Ok(()) => (Outcome::Processed.into(), None),
+            Err(trouble) => (self.route(&trouble).await, Some(trouble)),
+        }
+    }
+
+    /// Decodes and handles the message within its time.
+    async fn attempt(&self) -> Result<(), Trouble<H::Error>> {
+        let context = RecordContext {
+            message_id: self.delivery.message_id().to_owned(),
+            attempt: self.delivery.receive_count(),
+            last_attempt: self.last_attempt,
+            deadline: self.limits.handling,
+        };
+        let handler = &self.worker.handler;
+        let handling = async {
+            let message = handler.decode(self.delivery)?;
+            handler.handle(message, &context).await
+        };
+        let caught = AssertUnwindSafe(handling).catch_unwind();
+        match timeout_at(self.limits.handling, caught).await {
+            Ok(Ok(result)) => result.map_err(Trouble::Handler),
+            Ok(Err(panic)) => Err(panicked(&*panic)),
+            Err(elapsed) => Err(Trouble::Worker(
+                Failure::ambiguous("DeadlineExceeded").caused_by(elapsed),
+            )),
+        }
+    }
+
+    async fn route(&self, trouble: &Trouble<H::Error>) -> Routed {
+        let error = trouble.as_classify();
+        match error.class() {
+            Class::Business => Outcome::Refused.into(),
+            Class::Poison => self.quarantine(trouble).await,
+            Class::Deferred { delay } => self.defer(delay.unwrap_or_else(|| self.backoff())).await,
+            Class::Transient | Class::Ambiguous if self.last_attempt => {
+                let record = self.failure_record(error);
+                let moving = self.worker.queue.dead_letter(self.delivery, &record);
+                self.moved(Operation::DeadLetter, Outcome::DeadLettered, moving)
+                    .await
+            }
+            Class::Transient | Class::Ambiguous => {
+                let delay = self.backoff();
+                self.delayed(Outcome::Retried { delay }, delay).await
+            }
+        }
+    }
+
+    /// The message is brought to safety first and then mourned: if it stays
+    /// behind, the hook is called when it comes again.
+    async fn quarantine(&self, trouble: &Trouble<H::Error>) -> Routed {
+        let record = self.failure_record(trouble.as_classify());
+        let moving = self.worker.queue.quarantine(self.delivery, &record);
+        let routed = self
+            .moved(Operation::Quarantine, Outcome::Quarantined, moving)
+            .await;
+        if let (Outcome::Quarantined, Trouble::Handler(error)) = (routed.outcome, trouble) {
+            self.tell_poisoned(error).await;
+        }
+        routed
+    }
+
+    async fn tell_poisoned(&self, error: &H::Error) {
+        let hook = self.worker.handler.poisoned(self.delivery, error);
+        let caught = AssertUnwindSafe(hook).catch_unwind();
+        if !matches!(timeout_at(self.limits.handling, caught).await, Ok(Ok(()))) {
+            tracing::warn!("the hook for poisoned messages panicked or ran out of time");
+        }
+    }
+
+    /// Being received again and again uses up the receives that the redrive
+    /// policy allows, so the last one makes a fresh copy.
+    async fn defer(&self, delay: Duration) -> Routed {
+        if self.last_attempt {
+            let moving = self.worker.queue.resend(self.delivery, delay);
+            self.moved(Operation::Resend, Outcome::Resent { delay }, moving)
+                .await
+        } else {
+            self.delayed(Outcome::Deferred { delay }, delay).await
+        }
+    }
+
+    /// The delay is a courtesy to the downstream. Where it fails, the message
+    /// comes back after the queue's own visibility time.
+    async fn delayed(&self, outcome: Outcome, delay: Duration) -> Routed {
+        let handle = self.delivery.receipt_handle();
+        let delaying = self.worker.queue.delay(handle, delay);
+        Routed {
+            outcome,
+            queue_error: self.in_time(Operation::Delay, delaying).await.err(),
+        }
+    }
+
+    /// A message is acknowledged only once it is known to be elsewhere.
+    async fn moved(
+        &self,
+        operation: Operation,
+        outcome: Outcome,
+        moving: impl Future<Output = Result<(), QueueError>>,
+    ) -> Routed {
+        match self.in_time(operation, moving).await {
+            Ok(()) => outcome.into(),
+            Err(error) => Routed {
+                outcome: Outcome::Stranded,
+                queue_error: Some(error),
+            },
+        }
+    }
+
+    async fn in_time(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<(), QueueError>>,
+    ) -> Result<(), QueueError> {
+        timeout_at(self.limits.routing, work)
+            .await
+            .unwrap_or_else(|elapsed| Err(QueueError::new(operation, elapsed)))
+    }
+
+    fn backoff(&self) -> Duration {
+        let attempt = self.delivery.receive_count();
+        self.worker
+            .config
+            .backoff
+            .delay(attempt, &self.worker.jitter)
+    }
+
+    fn failure_record(&self, error: &dyn Classify) -> FailureRecord {
+        FailureRecord::new(
+            &self.worker.config.consumer,
+            self.delivery,
+            &self.description,
+            error,
+            (self.worker.clock)(),
+        )
+    }
+
+    fn report(&self, routed: &Routed, trouble: Option<&Trouble<H::Error>>, duration: Duration) {
+        self.worker.observe(|observer| {
+            let error = trouble.map(Trouble::as_classify);
+            let cause = error.map(|error| cause_chain(error)).unwrap_or_default();
+            let correlation_id = self.description.correlation_id.as_deref();
+            observer.record_finished(&RecordReport {
+                consumer: &self.worker.config.consumer,
+                message_id: self.delivery.message_id(),
+                correlation_id: correlation_id.or_else(|| error?.correlation_id()),
+                attempt: self.delivery.receive_count(),
+                outcome: routed.outcome,
+                class: error.map(Classify::class),
+                error_name: error.map(Classify::name),
+                cause: &cause,
+                duration,
+                queue_error: routed.queue_error.as_ref(),
+            });
+        });
+    }
+}
+
+/// A panic says nothing about the message, so it is worth another try.
+fn panicked<E>(panic: &(dyn Any + Send)) -> Trouble<E> {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text");
+    Trouble::Worker(Failure::transient("Panic").caused_by(text))
 }

@@ -1,1 +1,164 @@
-//! The outbox-relay function.
+//! Publishes the events of orders: DynamoDB stream to bus.
+//!
+//! An order's item is its outbox: what a stream record's new timeline has
+//! beyond the old one has just happened. An event's place in the timeline is
+//! its sequence number.
+//!
+//! Order is kept for each order: an event is not published before the ones in
+//! front of it are confirmed. What is not confirmed is reported by sequence
+//! number, and Lambda sends the batch again from there; an event may so be
+//! published twice, and is never left out.
+
+mod outbox;
+mod plan;
+
+use std::collections::HashSet;
+
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use message_worker::cause_chain;
+use ports::{Bus, Delivery};
+
+pub use outbox::{Outgoing, UnreadableOutbox, outgoing};
+pub use plan::plan;
+
+/// Publishes stream records.
+#[derive(Debug)]
+pub struct Relay<B> {
+    bus: B,
+}
+
+/// A record's events, or the reason why they cannot be read.
+struct Read {
+    /// The record's sequence number in the stream.
+    stream_sequence: Option<String>,
+    events: Vec<Outgoing>,
+}
+
+impl<B: Bus> Relay<B> {
+    /// Publishes to this bus.
+    pub fn new(bus: B) -> Self {
+        Self { bus }
+    }
+
+    /// Publishes a batch, and names the first record that must come again.
+    pub async fn relay(&self, event: &Event) -> DynamoDbEventResponse {
+        let (readable, unreadable) = read_until_unreadable(&event.records);
+        let events: Vec<(usize, &Outgoing)> = readable
+            .iter()
+            .enumerate()
+            .flat_map(|(record, read)| read.events.iter().map(move |event| (record, event)))
+            .collect();
+        let unpublished = self.publish(&events).await;
+        let failed = unpublished.into_iter().min().or(unreadable);
+        let report = failed.map(|record| {
+            readable.get(record).map_or_else(
+                || {
+                    event
+                        .records
+                        .get(record)
+                        .and_then(|r| r.change.sequence_number.clone())
+                },
+                |read| read.stream_sequence.clone(),
+            )
+        });
+        respond(report)
+    }
+
+    /// Publishes batch after batch; gives the records whose events are not all confirmed.
+    async fn publish(&self, events: &[(usize, &Outgoing)]) -> HashSet<usize> {
+        let bodies: Vec<&Outgoing> = events.iter().map(|(_, event)| *event).collect();
+        let mut batches = plan(&bodies, B::BATCH, B::BATCH_BYTES).into_iter();
+        let mut unpublished = HashSet::new();
+        for batch in batches.by_ref() {
+            let failed = self.publish_batch(&batch, &bodies).await;
+            unpublished.extend(failed.into_iter().map(|index| events[index].0));
+            if !unpublished.is_empty() {
+                break;
+            }
+        }
+        // Behind a failure nothing more is published, so that no event overtakes another.
+        unpublished.extend(batches.flatten().map(|index| events[index].0));
+        unpublished
+    }
+
+    /// Publishes one batch; gives the events that are not confirmed.
+    async fn publish_batch(&self, batch: &[usize], events: &[&Outgoing]) -> Vec<usize> {
+        let messages: Vec<&str> = batch
+            .iter()
+            .map(|index| events[*index].body.as_str())
+            .collect();
+        match self.bus.publish(&messages).await {
+            Ok(deliveries) => batch
+                .iter()
+                .zip(deliveries)
+                .filter_map(|(index, delivery)| match delivery {
+                    Delivery::Published => None,
+                    Delivery::Failed { code } => {
+                        let order_id = &events[*index].order_id;
+                        tracing::error!(
+                            order_id,
+                            code,
+                            error_name = "EventNotPublished",
+                            "not published"
+                        );
+                        Some(*index)
+                    }
+                })
+                .collect(),
+            Err(error) => {
+                let cause = cause_chain(&error).join(": ");
+                tracing::error!(
+                    cause,
+                    error_name = "BusUnavailable",
+                    "nothing of the batch is confirmed"
+                );
+                batch.to_vec()
+            }
+        }
+    }
+}
+
+/// Reads records up to the first that cannot be read. It is reported, so that
+/// Lambda splits the batch, tries it alone, and puts it aside at last.
+fn read_until_unreadable(records: &[EventRecord]) -> (Vec<Read>, Option<usize>) {
+    let mut readable = Vec::with_capacity(records.len());
+    for (index, record) in records.iter().enumerate() {
+        match outgoing(&record.change) {
+            Ok(events) => {
+                let stream_sequence = record.change.sequence_number.clone();
+                readable.push(Read {
+                    stream_sequence,
+                    events,
+                });
+            }
+            Err(error) => {
+                let cause = cause_chain(&error).join(": ");
+                let record = record.change.sequence_number.as_deref();
+                tracing::error!(
+                    record,
+                    cause,
+                    error_name = "OutboxUnreadable",
+                    "record not readable"
+                );
+                return (readable, Some(index));
+            }
+        }
+    }
+    (readable, None)
+}
+
+/// An empty response means success. A failure without a sequence number fails
+/// the whole batch, which Lambda then sends again: nothing is lost either way.
+fn respond(failed: Option<Option<String>>) -> DynamoDbEventResponse {
+    let mut response = DynamoDbEventResponse::default();
+    if let Some(sequence) = failed {
+        let mut failure = DynamoDbBatchItemFailure::default();
+        failure.item_identifier = Some(sequence.unwrap_or_default());
+        response.batch_item_failures.push(failure);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

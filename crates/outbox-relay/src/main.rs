@@ -1,3 +1,20 @@
-//! The outbox-relay function.
+//! Wiring of the outbox relay.
 
-fn main() {}
+use aws_adapters::{Clients, Environment, SnsBus, init_logs};
+use aws_lambda_events::event::dynamodb::Event;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use outbox_relay::Relay;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let environment = Environment;
+    init_logs(environment);
+    let clients = Clients::from_environment(environment)?;
+    let bus = SnsBus::new(clients.sns(), environment.text("BUS_TOPIC_ARN")?);
+    let relay = &Relay::new(bus);
+
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
+        Ok::<_, Error>(relay.relay(&event.payload).await)
+    }))
+    .await
+}

@@ -1,1 +1,118 @@
-//! The payment-worker function.
+//! Charges and refunds orders.
+
+use contracts::{Command, CommandMessage, ContractError, Event, Reason, Timestamp, saga};
+use domain::payment::{Charge, ChargeKnowledge, Refund, RefundDecision, decide_refund};
+use idempotency::{ActionOutcome, Clock, InvalidResult, ResultJson};
+use ports::{Answer, ChargeRequest, OrderChange, PaymentProvider, RefundRequest};
+use saga_step::{Done, Effects, StepError, action_id, lineage};
+
+/// The charge and its undo.
+#[derive(Debug)]
+pub struct Payments<P, C> {
+    provider: P,
+    clock: C,
+}
+
+const SOURCE: &str = "/waybill/payment-worker";
+
+impl<P: PaymentProvider, C: Clock> Payments<P, C> {
+    /// Charges and refunds through this provider.
+    pub fn new(provider: P, clock: C) -> Self {
+        Self { provider, clock }
+    }
+
+    fn change(&self, message: &CommandMessage, event: &Event) -> OrderChange {
+        let order = message.envelope.order;
+        let at = Timestamp::from_epoch_millis(self.clock.now().get());
+        let event = event.store(order, &lineage(message), SOURCE, at);
+        OrderChange {
+            order,
+            event,
+            at,
+            stock: None,
+        }
+    }
+}
+
+impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
+    async fn act(&self, message: &CommandMessage) -> Result<Done, StepError> {
+        let Command::Charge { money, method } = &message.command else {
+            return Err(ContractError::UnknownType(message.envelope.message_type.clone()).into());
+        };
+        let request = ChargeRequest {
+            key: &message.envelope.id,
+            order: message.envelope.order,
+            money: *money,
+            method,
+        };
+        let charge = self.provider.charge(&request).await?;
+        let event = match charge.clone() {
+            Charge::Captured { money, reference } => Event::PaymentCaptured { money, reference },
+            Charge::Declined { code, message } => Event::PaymentDeclined(Reason { code, message }),
+        };
+        let result = stored(contracts::charge::write(&charge))?;
+        Ok(Done {
+            result,
+            change: Some(self.change(message, &event)),
+        })
+    }
+
+    async fn undo(
+        &self,
+        message: &CommandMessage,
+        action: &ActionOutcome,
+    ) -> Result<Done, StepError> {
+        let recorded = match action {
+            ActionOutcome::Completed { result } => Some(read(result)?),
+            ActionOutcome::NeverRan | ActionOutcome::Unknown => None,
+        };
+        let knowledge = match (&recorded, action) {
+            (Some(charge), _) => ChargeKnowledge::Recorded(charge),
+            (None, ActionOutcome::NeverRan) => ChargeKnowledge::NeverRan,
+            (None, _) => ChargeKnowledge::Unknown,
+        };
+        let refund = match decide_refund(knowledge) {
+            RefundDecision::Nothing => Refund::NothingToRefund,
+            RefundDecision::AskProvider => {
+                let request = RefundRequest {
+                    key: &message.envelope.id,
+                    charge_key: &action_id(message),
+                    order: message.envelope.order,
+                };
+                self.provider.refund(&request).await?
+            }
+        };
+        match refund {
+            Refund::Refunded { money, reference } => {
+                let result = stored(contracts::undo::write(true, Some(&reference)))?;
+                let event = Event::PaymentRefunded { money, reference };
+                Ok(Done {
+                    result,
+                    change: Some(self.change(message, &event)),
+                })
+            }
+            Refund::NothingToRefund => Ok(Done {
+                result: stored(contracts::undo::write(false, None))?,
+                change: None,
+            }),
+        }
+    }
+
+    fn answer(&self, result: &ResultJson) -> Result<Answer, StepError> {
+        Ok(match read(result)? {
+            Charge::Captured { .. } => Answer::Success(result.as_str().to_owned()),
+            Charge::Declined { message, .. } => Answer::Failure {
+                error: saga::PAYMENT_DECLINED,
+                cause: message,
+            },
+        })
+    }
+}
+
+fn read(result: &ResultJson) -> Result<Charge, StepError> {
+    contracts::charge::read(result.as_str()).map_err(|error| StepError::Damaged(Box::new(error)))
+}
+
+fn stored(json: String) -> Result<ResultJson, StepError> {
+    ResultJson::from_json(json).map_err(|error: InvalidResult| StepError::Damaged(Box::new(error)))
+}

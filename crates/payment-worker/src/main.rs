@@ -1,3 +1,28 @@
-//! The payment-worker function.
+//! Wiring of the payment worker.
 
-fn main() {}
+use aws_adapters::sandbox::{Ledger, SandboxPayments};
+use aws_adapters::{
+    Clients, DynamoJournal, Environment, StepFunctionsTasks, init_logs, queue_worker, serve_queue,
+};
+use domain::Step;
+use idempotency::SystemClock;
+use payment_worker::Payments;
+use saga_step::{ClaimedSteps, StepHandler};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let environment = Environment;
+    init_logs(environment);
+    let clients = Clients::from_environment(environment)?;
+    let records = environment.text("IDEMPOTENCY_TABLE")?;
+    let orders = environment.text("ORDERS_TABLE")?;
+    let journal = DynamoJournal::new(clients.dynamodb(), &records, orders, None);
+
+    environment.choice("PAYMENT_PROVIDER", &["sandbox"])?;
+    let provider = SandboxPayments::new(Ledger::from_environment(environment, &clients)?);
+
+    let steps = ClaimedSteps::new(journal, Payments::new(provider, SystemClock), SystemClock);
+    let tasks = StepFunctionsTasks::new(clients.step_functions());
+    let handler = StepHandler::new(Step::Charge, steps, tasks);
+    serve_queue(queue_worker("payment", environment, &clients, handler)?).await
+}

@@ -48,6 +48,9 @@ pub struct Unavailable {
 impl Unavailable {
     /// Keeps the whole error as the source.
     pub fn new(service: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { service, source: source.into() }
+        Self {
+            service,
+            source: source.into(),
+        }
     }
 }

@@ -31,10 +31,8 @@ pub struct Done {
 /// party makes that one effect.
 pub trait Effects: Send + Sync {
     /// Carries out the action.
-    fn act(
-        &self,
-        message: &CommandMessage,
-    ) -> impl Future<Output = Result<Done, StepError>> + Send;
+    fn act(&self, message: &CommandMessage)
+    -> impl Future<Output = Result<Done, StepError>> + Send;
 
     /// Undoes what the action recorded, or whatever the outside party knows of it.
     fn undo(
@@ -71,7 +69,11 @@ pub struct ClaimedSteps<J, E, C> {
 impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
     /// Puts the parts together.
     pub fn new(journal: J, effects: E, clock: C) -> Self {
-        Self { journal, effects, clock }
+        Self {
+            journal,
+            effects,
+            clock,
+        }
     }
 
     async fn act(&self, message: &CommandMessage, claim: &Claim) -> Result<Answer, StepError> {
@@ -97,10 +99,16 @@ impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
         started: &Started,
     ) -> Result<Answer, StepError> {
         let mut done = in_time(self.effects.act(message)).await?;
-        let mut committed = self.journal.commit(started, &done.result, done.change.as_ref()).await;
+        let mut committed = self
+            .journal
+            .commit(started, &done.result, done.change.as_ref())
+            .await;
         if let Err(CommitError::Short(_)) = committed {
             done = in_time(self.effects.fall_short(message)).await?;
-            committed = self.journal.commit(started, &done.result, done.change.as_ref()).await;
+            committed = self
+                .journal
+                .commit(started, &done.result, done.change.as_ref())
+                .await;
         }
         committed.map_err(commit_failed)?;
         self.effects.answer(&done.result)

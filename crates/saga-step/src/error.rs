@@ -50,7 +50,9 @@ impl StepError {
     /// A claim that is held until a moment.
     pub fn held(now: Millis, until: Millis) -> Self {
         let wait = Duration::from_millis(until.get().saturating_sub(now.get()));
-        Self::ClaimHeld { wait: wait.max(Duration::from_secs(1)) }
+        Self::ClaimHeld {
+            wait: wait.max(Duration::from_secs(1)),
+        }
     }
 }
 

@@ -18,7 +18,11 @@ pub struct StepHandler<S, A> {
 impl<S: Steps, A: TaskAnswers> StepHandler<S, A> {
     /// Handles an action and its undo; other commands are poison on this queue.
     pub fn new(action: Step, steps: S, answers: A) -> Self {
-        Self { action, steps, answers }
+        Self {
+            action,
+            steps,
+            answers,
+        }
     }
 
     /// Does what was asked and answers.
@@ -36,7 +40,12 @@ impl<S: Steps, A: TaskAnswers> StepHandler<S, A> {
     }
 
     async fn answer(&self, token: &TaskToken, answer: &Answer) -> Result<(), StepError> {
-        match self.answers.answer(token, answer).await.map_err(StepError::Answer)? {
+        match self
+            .answers
+            .answer(token, answer)
+            .await
+            .map_err(StepError::Answer)?
+        {
             Answered::Delivered => {}
             Answered::Stale => tracing::info!("nobody waits for the answer any more"),
         }
@@ -68,7 +77,9 @@ impl<S: Steps, A: TaskAnswers> Handler for StepHandler<S, A> {
 
     /// A saga whose command cannot be read is told at once, so that it can undo.
     async fn poisoned(&self, delivery: &Delivery, error: &StepError) {
-        let Some(token) = peek(delivery.body()).task_token() else { return };
+        let Some(token) = peek(delivery.body()).task_token() else {
+            return;
+        };
         let answer = Answer::Failure {
             error: saga::BAD_MESSAGE,
             cause: "the command could not be read".to_owned(),

@@ -1,1 +1,158 @@
-//! The shipping-worker function.
+//! Hands orders over to the warehouse and calls shipments off.
+//!
+//! The pieces move from reserved to shipped in the transaction that records the
+//! shipment, and back in the one that records its cancellation.
+
+use contracts::{Command, CommandMessage, ContractError, Event, Timestamp, saga};
+use domain::shipment::{CancelDecision, Cancellation, Shipment, ShipmentKnowledge, decide_cancel};
+use domain::stock::Movement;
+use domain::{ItemQuantity, Step};
+use idempotency::{ActionOutcome, Clock, InvalidResult, ResultJson};
+use ports::{Answer, CancelRequest, OrderChange, ShipRequest, StockMove, Warehouse};
+use saga_step::{Done, Effects, StepError, action_id, lineage};
+
+/// The hand-over and its undo.
+#[derive(Debug)]
+pub struct Shipments<W, C> {
+    warehouse: W,
+    clock: C,
+}
+
+const SOURCE: &str = "/waybill/shipping-worker";
+
+impl<W: Warehouse, C: Clock> Shipments<W, C> {
+    /// Ships and cancels through this warehouse.
+    pub fn new(warehouse: W, clock: C) -> Self {
+        Self { warehouse, clock }
+    }
+
+    fn change(
+        &self,
+        message: &CommandMessage,
+        event: &Event,
+        movement: Movement,
+        items: &[ItemQuantity],
+    ) -> OrderChange {
+        let order = message.envelope.order;
+        let at = Timestamp::from_epoch_millis(self.clock.now().get());
+        let event = event.store(order, &lineage(message), SOURCE, at);
+        let stock = StockMove {
+            movement,
+            items: items.to_vec(),
+        };
+        OrderChange {
+            order,
+            event,
+            at,
+            stock: Some(stock),
+        }
+    }
+
+    /// Calls off whatever the warehouse took on for this order.
+    async fn call_off(&self, message: &CommandMessage) -> Result<Cancellation, StepError> {
+        let order = message.envelope.order;
+        let request = CancelRequest {
+            key: &format!("{order}/{}", Step::CancelShipment),
+            ship_key: &action_id(message),
+            order,
+        };
+        Ok(self.warehouse.cancel(&request).await?)
+    }
+}
+
+impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
+    async fn act(&self, message: &CommandMessage) -> Result<Done, StepError> {
+        let Command::Ship { items, ship_to } = &message.command else {
+            return Err(ContractError::UnknownType(message.envelope.message_type.clone()).into());
+        };
+        let key = &message.envelope.id;
+        let request = ShipRequest {
+            key,
+            order: message.envelope.order,
+            items,
+            ship_to,
+        };
+        let shipment = self.warehouse.ship(&request).await?;
+        let change = match &shipment {
+            Shipment::Created { reference, items } => {
+                let (reference, lines) = (reference.clone(), items.clone());
+                let event = Event::ShipmentCreated {
+                    reference,
+                    items: lines,
+                };
+                Some(self.change(message, &event, Movement::Ship, items))
+            }
+            Shipment::Refused { .. } => None,
+        };
+        Ok(Done {
+            result: stored(contracts::shipment::write(&shipment))?,
+            change,
+        })
+    }
+
+    /// The warehouse took on pieces that are not held for anyone: call it off, and refuse.
+    async fn fall_short(&self, message: &CommandMessage) -> Result<Done, StepError> {
+        self.call_off(message).await?;
+        let refused = Shipment::Refused {
+            code: "not-reserved".to_owned(),
+            message: "The pieces are not reserved.".to_owned(),
+        };
+        Ok(Done {
+            result: stored(contracts::shipment::write(&refused))?,
+            change: None,
+        })
+    }
+
+    async fn undo(
+        &self,
+        message: &CommandMessage,
+        action: &ActionOutcome,
+    ) -> Result<Done, StepError> {
+        let recorded = match action {
+            ActionOutcome::Completed { result } => Some(read(result)?),
+            ActionOutcome::NeverRan | ActionOutcome::Unknown => None,
+        };
+        let knowledge = match (&recorded, action) {
+            (Some(shipment), _) => ShipmentKnowledge::Recorded(shipment),
+            (None, ActionOutcome::NeverRan) => ShipmentKnowledge::NeverRan,
+            (None, _) => ShipmentKnowledge::Unknown,
+        };
+        let (cancellation, shipped) = match decide_cancel(knowledge) {
+            CancelDecision::Nothing => (Cancellation::NothingToCancel, &[][..]),
+            CancelDecision::AskWarehouse { shipped } => (self.call_off(message).await?, shipped),
+        };
+        match cancellation {
+            Cancellation::Cancelled { reference } => {
+                let result = stored(contracts::undo::write(true, Some(&reference)))?;
+                let event = Event::ShipmentCancelled { reference };
+                let change = self.change(message, &event, Movement::CancelShipment, shipped);
+                Ok(Done {
+                    result,
+                    change: Some(change),
+                })
+            }
+            Cancellation::NothingToCancel => Ok(Done {
+                result: stored(contracts::undo::write(false, None))?,
+                change: None,
+            }),
+        }
+    }
+
+    fn answer(&self, result: &ResultJson) -> Result<Answer, StepError> {
+        Ok(match read(result)? {
+            Shipment::Created { .. } => Answer::Success(result.as_str().to_owned()),
+            Shipment::Refused { message, .. } => Answer::Failure {
+                error: saga::SHIPMENT_REFUSED,
+                cause: message,
+            },
+        })
+    }
+}
+
+fn read(result: &ResultJson) -> Result<Shipment, StepError> {
+    contracts::shipment::read(result.as_str()).map_err(|error| StepError::Damaged(Box::new(error)))
+}
+
+fn stored(json: String) -> Result<ResultJson, StepError> {
+    ResultJson::from_json(json).map_err(|error: InvalidResult| StepError::Damaged(Box::new(error)))
+}

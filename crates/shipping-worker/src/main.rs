@@ -1,3 +1,29 @@
-//! The shipping-worker function.
+//! Wiring of the shipping worker.
 
-fn main() {}
+use aws_adapters::sandbox::{Ledger, SandboxWarehouse};
+use aws_adapters::{
+    Clients, DynamoJournal, Environment, StepFunctionsTasks, init_logs, queue_worker, serve_queue,
+};
+use domain::Step;
+use idempotency::SystemClock;
+use saga_step::{ClaimedSteps, StepHandler};
+use shipping_worker::Shipments;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let environment = Environment;
+    init_logs(environment);
+    let clients = Clients::from_environment(environment)?;
+    let records = environment.text("IDEMPOTENCY_TABLE")?;
+    let orders = environment.text("ORDERS_TABLE")?;
+    let stock = environment.text("STOCK_TABLE")?;
+    let journal = DynamoJournal::new(clients.dynamodb(), &records, orders, Some(stock));
+
+    environment.choice("WAREHOUSE_PROVIDER", &["sandbox"])?;
+    let warehouse = SandboxWarehouse::new(Ledger::from_environment(environment, &clients)?);
+
+    let steps = ClaimedSteps::new(journal, Shipments::new(warehouse, SystemClock), SystemClock);
+    let tasks = StepFunctionsTasks::new(clients.step_functions());
+    let handler = StepHandler::new(Step::Ship, steps, tasks);
+    serve_queue(queue_worker("shipping", environment, &clients, handler)?).await
+}

@@ -70,14 +70,20 @@ pub(crate) enum Failure {
     Unreachable {
         what: String,
         #[source]
-        source: Option<BoxError>,
+        source: BoxError,
+    },
+    #[error("the API at {url} cannot be reached")]
+    ApiUnreachable {
+        url: String,
+        #[source]
+        source: BoxError,
     },
     #[error("{what} cannot answer now: {message}")]
     Busy { what: String, message: String },
     #[error("the API refused the request: {0}")]
-    Refused(Problem),
+    Refused(Box<Problem>),
     #[error("the API cannot answer now: {0}")]
-    ApiUnavailable(Problem),
+    ApiUnavailable(Box<Problem>),
     #[error("there is no order {0}")]
     NoSuchOrder(String),
     #[error("not in the stock table: {}", .0.join(", "))]
@@ -113,9 +119,10 @@ impl Failure {
             Self::Input(_) => Exit::Usage,
             Self::Refused(_) => Exit::Refused,
             Self::NoSuchOrder(_) | Self::NoSuchSku(_) => Exit::NotFound,
-            Self::Unreachable { .. } | Self::Busy { .. } | Self::ApiUnavailable(_) => {
-                Exit::Unavailable
-            }
+            Self::Unreachable { .. }
+            | Self::ApiUnreachable { .. }
+            | Self::Busy { .. }
+            | Self::ApiUnavailable(_) => Exit::Unavailable,
             Self::OutputClosed => Exit::Ok,
             Self::NoCredentials(_)
             | Self::NoRegion
@@ -143,9 +150,9 @@ impl Failure {
                  check --profile (AWS_PROFILE) and --endpoint-url (AWS_ENDPOINT_URL)"
                     .to_owned(),
             ),
-            Self::AccessDenied { operation, .. } => {
-                Some(format!("allow {operation} to this identity, or use another --profile"))
-            }
+            Self::AccessDenied { operation, .. } => Some(format!(
+                "allow {operation} to this identity, or use another --profile"
+            )),
             Self::NoSuchStack { candidates, .. } => Some(stack_advice(candidates)),
             Self::OutputMissing { .. } => Some(
                 "is this a Waybill stack, deployed with the current template? \
@@ -153,20 +160,30 @@ impl Failure {
                     .to_owned(),
             ),
             Self::Unreachable { .. } => Some(
-                "check the network, --region (AWS_REGION) and --endpoint-url (AWS_ENDPOINT_URL); \
-                 a request may be repeated with the same --key"
+                "check the network, --region (AWS_REGION) and --endpoint-url (AWS_ENDPOINT_URL)"
+                    .to_owned(),
+            ),
+            Self::ApiUnreachable { .. } => Some(
+                "check the network and --endpoint-url (AWS_ENDPOINT_URL), then repeat it; \
+                 with the same --key, an order is placed only once"
                     .to_owned(),
             ),
             Self::Busy { .. } => Some("repeat it in a while".to_owned()),
-            Self::ApiUnavailable(_) => {
-                Some("repeat it with the same --key: the order is placed only once".to_owned())
-            }
+            Self::ApiUnavailable(problem) => Some(unavailable_advice(problem)),
             Self::Refused(problem) => problem.advice(),
             Self::Input(_)
             | Self::NoSuchOrder(_)
             | Self::NoSuchSku(_)
             | Self::Unexpected { .. }
             | Self::OutputClosed => None,
+        }
+    }
+
+    /// What the API said, where it said something.
+    pub(crate) fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Refused(problem) | Self::ApiUnavailable(problem) => Some(problem),
+            _ => None,
         }
     }
 
@@ -185,7 +202,7 @@ impl Failure {
             }
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => Self::Unreachable {
                 what: format!("AWS ({operation})"),
-                source: Some(error.into()),
+                source: error.into(),
             },
             _ => Self::unexpected(format!("{operation} failed"), error),
         }
@@ -229,12 +246,23 @@ fn from_service(
     }
 }
 
+fn unavailable_advice(problem: &Problem) -> String {
+    let repeat = "repeat it; with the same --key, an order is placed only once";
+    match problem.correlation_id() {
+        Some(id) => format!("{repeat}. The deployment's logs tell more under {id}"),
+        None => repeat.to_owned(),
+    }
+}
+
 fn stack_advice(candidates: &[String]) -> String {
     let name_one = "name one with --stack or WAYBILL_STACK, and check --region and --profile";
     if candidates.is_empty() {
         format!("no Waybill stack was found there; {name_one}, or deploy one with sam deploy")
     } else {
-        format!("Waybill stacks there: {}; {name_one}", candidates.join(", "))
+        format!(
+            "Waybill stacks there: {}; {name_one}",
+            candidates.join(", ")
+        )
     }
 }
 
@@ -242,7 +270,7 @@ fn stack_advice(candidates: &[String]) -> String {
 pub(crate) fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(error.source(), |error| error.source())
+    std::iter::successors(error.source(), |error| (*error).source())
 }
 
 fn has_credentials_error(error: &(dyn StdError + 'static)) -> bool {
@@ -282,6 +310,14 @@ mod tests {
         let advice = stack_advice(&["shop-dev".to_owned()]);
         assert!(advice.contains("shop-dev") && advice.contains("WAYBILL_STACK"));
         assert!(stack_advice(&[]).contains("sam deploy"));
+    }
+
+    #[test]
+    fn an_outage_names_what_to_search_the_logs_for() {
+        let problem = Problem::read(503, br#"{"title":"Not now","correlationId":"c-1"}"#);
+        let failure = Failure::ApiUnavailable(Box::new(problem));
+        assert_eq!(failure.exit(), Exit::Unavailable);
+        assert!(failure.advice().unwrap().contains("c-1"));
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Output {
 /// Says something beside the result.
 pub(crate) fn note(text: &str) {
     // Nothing sensible can be done when stderr is gone.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable_lines(text));
 }
 
 /// Says what went wrong, why, and what to do.
@@ -106,8 +106,8 @@ fn failure_text(failure: &Failure) -> String {
     let mut text = format!("error: {failure}");
     let mut last = failure.to_string();
     for cause in causes(failure).map(ToString::to_string) {
-        // Layers of the SDK often repeat each other.
-        if !last.contains(&cause) {
+        // Layers of the SDK repeat each other, or only say that there was an error.
+        if !last.contains(&cause) && !EMPTY_CAUSES.contains(&cause.as_str()) {
             text.push_str(&format!("\n  because: {cause}"));
         }
         last = cause;
@@ -115,8 +115,11 @@ fn failure_text(failure: &Failure) -> String {
     if let Some(advice) = failure.advice() {
         text.push_str(&format!("\n  what to do: {advice}"));
     }
-    printable_lines(&text)
+    text
 }
+
+/// Errors of the SDK that tell nothing without the one below.
+const EMPTY_CAUSES: [&str; 4] = ["dispatch failure", "other", "io error", "service error"];
 
 /// A progress bar on stderr; it shows itself on a terminal only.
 pub(crate) fn progress_bar(length: u64, what: &'static str) -> ProgressBar {
@@ -162,9 +165,9 @@ impl Column {
         Self::Text(printable(value.as_ref()))
     }
 
-    /// A number.
-    pub(crate) fn number(value: impl ToString) -> Self {
-        Self::Number(value.to_string())
+    /// A number, with its unit or without, or nothing.
+    pub(crate) fn number(value: impl AsRef<str>) -> Self {
+        Self::Number(printable(value.as_ref()))
     }
 }
 
@@ -219,10 +222,12 @@ mod tests {
     fn a_failure_is_told_with_its_cause_and_what_to_do() {
         let failure = Failure::Unreachable {
             what: "the API".to_owned(),
-            source: Some("connection refused".into()),
+            source: "connection refused".into(),
         };
         let text = failure_text(&failure);
-        assert!(text.starts_with("error: the API cannot be reached\n  because: connection refused"));
+        assert!(
+            text.starts_with("error: the API cannot be reached\n  because: connection refused")
+        );
         assert!(text.contains("what to do: "));
     }
 }

@@ -11,6 +11,7 @@ pub(crate) struct Problem {
     status: u16,
     title: String,
     detail: Option<String>,
+    correlation_id: Option<String>,
     faults: Vec<Fault>,
     document: Value,
 }
@@ -27,11 +28,12 @@ struct Fault {
 
 /// The members that are shown. API Gateway itself sends only a `message`.
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Members {
     title: Option<String>,
     detail: Option<String>,
     message: Option<String>,
+    correlation_id: Option<String>,
     errors: Vec<Fault>,
 }
 
@@ -48,19 +50,26 @@ impl Problem {
             status,
             title: title.unwrap_or_else(|| "no explanation".to_owned()),
             detail: members.detail,
+            correlation_id: members.correlation_id,
             faults: members.errors,
             document,
         }
     }
 
-    /// The HTTP status.
-    pub(crate) fn status(&self) -> u16 {
-        self.status
+    /// Whether the API itself says that there is no such thing. A gateway that
+    /// knows no such path answers 404 as well, but in other words.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == 404 && self.document.get("type").is_some()
     }
 
     /// The document as the API sent it.
     pub(crate) fn document(&self) -> &Value {
         &self.document
+    }
+
+    /// The name under which the deployment's logs tell more.
+    pub(crate) fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
     }
 
     /// Whether the same request may succeed later.
@@ -124,6 +133,13 @@ mod tests {
         let problem = Problem::read(403, br#"{"message":"Forbidden"}"#);
         assert_eq!(problem.to_string(), "Forbidden (403)");
         assert!(problem.advice().unwrap().contains("execute-api:Invoke"));
+    }
+
+    #[test]
+    fn a_gateway_without_the_path_is_not_an_unknown_order() {
+        let order = br#"{"type":"urn:waybill:problem:order-not-found","title":"No"}"#;
+        assert!(Problem::read(404, order).is_not_found());
+        assert!(!Problem::read(404, br#"{"message":"Not Found"}"#).is_not_found());
     }
 
     #[test]

@@ -45,7 +45,11 @@ impl AuditTrail for DynamoAudit {
             Some(sequence) => put.item("sequence", number(sequence)),
             None => put,
         };
-        match put.condition_expression("attribute_not_exists(orderId)").send().await {
+        match put
+            .condition_expression("attribute_not_exists(orderId)")
+            .send()
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error)
                 if error

@@ -12,8 +12,8 @@ use idempotency::{
 };
 use ports::{CommitError, OrderChange, Reserve, StepJournal, StockJournal};
 
-use super::orders::append_event;
 use super::number;
+use super::orders::append_event;
 
 /// Records in one table, committed together with orders and stock in others.
 #[derive(Debug, Clone)]
@@ -29,7 +29,12 @@ impl DynamoJournal {
     /// Commits to these tables.
     pub fn new(client: Client, records: &str, orders: String, stock: Option<String>) -> Self {
         let records = DynamoDbStore::new(client.clone(), records);
-        Self { client, records, orders, stock }
+        Self {
+            client,
+            records,
+            orders,
+            stock,
+        }
     }
 
     /// The record first, then the order, then the stock: reasons come back in this order.
@@ -39,27 +44,40 @@ impl DynamoJournal {
         change: Option<&OrderChange>,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let mut items = vec![record];
-        let Some(change) = change else { return Ok(items) };
-        items.push(as_item(append_event(&self.orders, change).map_err(invalid)?));
+        let Some(change) = change else {
+            return Ok(items);
+        };
+        items.push(as_item(
+            append_event(&self.orders, change).map_err(invalid)?,
+        ));
         if let Some(stock) = &change.stock {
             let no_table = || StoreError::Invalid("this worker has no stock table".into());
             let table = self.stock.as_deref().ok_or_else(no_table)?;
             for line in &stock.items {
-                items.push(as_item(move_pieces(table, stock.movement, line).map_err(invalid)?));
+                items.push(as_item(
+                    move_pieces(table, stock.movement, line).map_err(invalid)?,
+                ));
             }
         }
         Ok(items)
     }
 
     async fn write(&self, items: Vec<TransactWriteItem>) -> Result<(), Refusal> {
-        let sent = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        let sent = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+            .send()
+            .await;
         let Err(error) = sent else { return Ok(()) };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                 let reasons = cancelled.cancellation_reasons().to_vec();
                 Err(Refusal::read(reasons, error))
             }
-            _ => Err(Refusal::Unavailable(StoreError::Unavailable(Box::new(error)))),
+            _ => Err(Refusal::Unavailable(StoreError::Unavailable(Box::new(
+                error,
+            )))),
         }
     }
 
@@ -114,16 +132,18 @@ impl Refusal {
 const FIRST_STOCK_ITEM: usize = 2;
 
 fn skus(lines: &[usize], change: Option<&OrderChange>) -> Vec<Sku> {
-    let items = change.and_then(|change| change.stock.as_ref()).map(|stock| stock.items.as_slice());
+    let items = change
+        .and_then(|change| change.stock.as_ref())
+        .map(|stock| stock.items.as_slice());
     let items = items.unwrap_or_default();
-    lines.iter().filter_map(|line| items.get(*line)).map(|item| item.sku.clone()).collect()
+    lines
+        .iter()
+        .filter_map(|line| items.get(*line))
+        .map(|item| item.sku.clone())
+        .collect()
 }
 
-fn move_pieces(
-    table: &str,
-    movement: Movement,
-    line: &ItemQuantity,
-) -> Result<Update, BuildError> {
+fn move_pieces(table: &str, movement: Movement, line: &ItemQuantity) -> Result<Update, BuildError> {
     let (from, to) = match movement {
         Movement::Reserve => ("available", "reserved"),
         Movement::Release => ("reserved", "available"),
@@ -157,7 +177,8 @@ impl StepJournal for DynamoJournal {
         result: &ResultJson,
         change: Option<&OrderChange>,
     ) -> Result<(), CommitError> {
-        self.commit_claimed(self.records.completion(started, result)?, change).await
+        self.commit_claimed(self.records.completion(started, result)?, change)
+            .await
     }
 
     async fn commit_undo(
@@ -166,7 +187,8 @@ impl StepJournal for DynamoJournal {
         result: &ResultJson,
         change: Option<&OrderChange>,
     ) -> Result<(), CommitError> {
-        self.commit_claimed(self.records.undo_completion(started, result)?, change).await
+        self.commit_claimed(self.records.undo_completion(started, result)?, change)
+            .await
     }
 }
 
@@ -196,7 +218,8 @@ impl StockJournal for DynamoJournal {
         change: Option<&OrderChange>,
     ) -> Result<Option<BeginUndo>, StoreError> {
         let record = self.records.undone_update(claim, result)?;
-        self.undo_or_say_why(self.transaction(record, change)?, claim).await
+        self.undo_or_say_why(self.transaction(record, change)?, claim)
+            .await
     }
 
     async fn bury(
@@ -220,9 +243,9 @@ impl DynamoJournal {
             Err(Refusal::Record(reason)) => {
                 DynamoDbStore::interpret_undo_failure(reason.item(), claim).map(Some)
             }
-            Err(Refusal::Lines(_)) => {
-                Err(StoreError::Invalid("fewer pieces are held than the record says".into()))
-            }
+            Err(Refusal::Lines(_)) => Err(StoreError::Invalid(
+                "fewer pieces are held than the record says".into(),
+            )),
             Err(Refusal::Unavailable(error)) => Err(error),
         }
     }

@@ -37,14 +37,19 @@ impl OrderStore for DynamoOrders {
             .set_item(Some(to_item(acceptance)))
             .condition_expression("attribute_not_exists(orderId)")
             .return_values_on_condition_check_failure(OnConditionFailure::AllOld);
-        let Err(error) = put.send().await else { return Ok(Accepted::New) };
+        let Err(error) = put.send().await else {
+            return Ok(Accepted::New);
+        };
         match error.as_service_error() {
             Some(refused) if refused.is_conditional_check_failed_exception() => {}
             _ => return Err(Unavailable::new("DynamoDB", error)),
         }
         match existing(error.into_service_error()) {
             Some(order) => Ok(Accepted::Known(Box::new(order))),
-            None => Err(Unavailable::new("DynamoDB", "the stored order cannot be read")),
+            None => Err(Unavailable::new(
+                "DynamoDB",
+                "the stored order cannot be read",
+            )),
         }
     }
 }
@@ -60,21 +65,24 @@ impl OrderReader for DynamoOrders {
             .send()
             .await
             .map_err(|error| Unavailable::new("DynamoDB", error))?;
-        let Some(item) = found.item else { return Ok(None) };
+        let Some(item) = found.item else {
+            return Ok(None);
+        };
         // A command for an order that was never placed leaves a timeline without an order.
         if !item.contains_key("order") {
             return Ok(None);
         }
         match read(&item) {
             Some(order) => Ok(Some(order)),
-            None => Err(Unavailable::new("DynamoDB", "the stored order cannot be read")),
+            None => Err(Unavailable::new(
+                "DynamoDB",
+                "the stored order cannot be read",
+            )),
         }
     }
 }
 
-fn existing(
-    error: aws_sdk_dynamodb::operation::put_item::PutItemError,
-) -> Option<OrderRecord> {
+fn existing(error: aws_sdk_dynamodb::operation::put_item::PutItemError) -> Option<OrderRecord> {
     use aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException;
     match error {
         ConditionalCheckFailedException(refused) => read(refused.item()?),
@@ -88,15 +96,24 @@ fn to_item(acceptance: &Acceptance) -> Item {
     let mut item = Item::from([
         ("orderId".to_owned(), text(acceptance.id.to_string())),
         ("customerId".to_owned(), text(order.customer().as_str())),
-        ("requestFingerprint".to_owned(), text(&acceptance.fingerprint)),
+        (
+            "requestFingerprint".to_owned(),
+            text(&acceptance.fingerprint),
+        ),
         ("order".to_owned(), text(contracts::write_order(order))),
         ("totalAmount".to_owned(), number(order.total().amount)),
         ("currency".to_owned(), text(order.currency().as_str())),
         ("status".to_owned(), text(OrderStatus::Accepted.as_str())),
         ("createdAt".to_owned(), text(&at)),
         ("updatedAt".to_owned(), text(at)),
-        ("correlationId".to_owned(), text(acceptance.correlation.as_str())),
-        ("timeline".to_owned(), texts([acceptance.placed.json.clone()])),
+        (
+            "correlationId".to_owned(),
+            text(acceptance.correlation.as_str()),
+        ),
+        (
+            "timeline".to_owned(),
+            texts([acceptance.placed.json.clone()]),
+        ),
     ]);
     if let Some(trace) = &acceptance.trace {
         item.insert("traceparent".to_owned(), text(trace.as_str()));
@@ -113,14 +130,21 @@ struct StoredEventHead {
 }
 
 fn read(item: &Item) -> Option<OrderRecord> {
-    let field = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str);
+    let field = |name: &str| {
+        item.get(name)
+            .and_then(|value| value.as_s().ok())
+            .map(String::as_str)
+    };
     let amount = item.get("totalAmount")?.as_n().ok()?.parse().ok()?;
     let timeline = item.get("timeline")?.as_l().ok()?;
     Some(OrderRecord {
         id: field("orderId")?.parse().ok()?,
         customer: CustomerId::new(field("customerId")?).ok()?,
         fingerprint: field("requestFingerprint")?.to_owned(),
-        total: Money { amount, currency: Currency::new(field("currency")?).ok()? },
+        total: Money {
+            amount,
+            currency: Currency::new(field("currency")?).ok()?,
+        },
         status: field("status")?.parse().ok()?,
         correlation: CorrelationId::new(field("correlationId")?).ok()?,
         timeline: timeline.iter().map(read_event).collect::<Option<_>>()?,
@@ -130,13 +154,19 @@ fn read(item: &Item) -> Option<OrderRecord> {
 
 fn read_event(value: &AttributeValue) -> Option<TimelineEntry> {
     let head: StoredEventHead = serde_json::from_str(value.as_s().ok()?).ok()?;
-    Some(TimelineEntry { event_type: head.event_type, time: head.time })
+    Some(TimelineEntry {
+        event_type: head.event_type,
+        time: head.time,
+    })
 }
 
 fn read_reason(value: &AttributeValue) -> Option<Reason> {
     let map = value.as_m().ok()?;
     let field = |name: &str| map.get(name)?.as_s().ok().cloned();
-    Some(Reason { code: field("code")?, message: field("message")? })
+    Some(Reason {
+        code: field("code")?,
+        message: field("message")?,
+    })
 }
 
 /// Appends a change's event to the order's timeline, and sets the status that follows from it.
@@ -147,7 +177,11 @@ pub(super) fn append_event(
     change: &OrderChange,
 ) -> Result<Update, aws_sdk_dynamodb::error::BuildError> {
     let status = domain::evolve(change.event.kind);
-    let set_status = if status.is_some() { ", #status = :status" } else { "" };
+    let set_status = if status.is_some() {
+        ", #status = :status"
+    } else {
+        ""
+    };
     let mut update = Update::builder()
         .table_name(table)
         .key("orderId", text(change.order.to_string()))

@@ -9,6 +9,9 @@ use contracts::Timestamp;
 use domain::{Currency, Money, OrderId};
 use ports::ProviderError;
 
+use crate::clients::Clients;
+use crate::environment::{Environment, EnvironmentError};
+
 /// The table of effects, and the table in which the sandbox counts attempts.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -33,9 +36,19 @@ pub(super) enum Written {
 }
 
 impl Ledger {
-    /// Writes effects to one table and counts attempts in another.
-    pub fn new(client: Client, effects: String, state: String) -> Self {
-        Self { client, effects, state }
+    /// The tables that the environment names.
+    ///
+    /// # Errors
+    /// [`EnvironmentError`] names the variable that is missing.
+    pub fn from_environment(
+        environment: Environment,
+        clients: &Clients,
+    ) -> Result<Self, EnvironmentError> {
+        Ok(Self {
+            client: clients.dynamodb(),
+            effects: environment.text("SANDBOX_LEDGER_TABLE")?,
+            state: environment.text("SANDBOX_STATE_TABLE")?,
+        })
     }
 
     /// Writes an effect, once for each key.
@@ -63,7 +76,9 @@ impl Ledger {
         match put.send().await {
             Ok(_) => Ok(Written::Now),
             Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
             {
                 Ok(Written::Before)
             }
@@ -87,7 +102,9 @@ impl Ledger {
             .send()
             .await
             .map_err(|error| ProviderError::Unavailable(Box::new(error)))?;
-        Ok(found.item.map(|item| (read_money(&item), read_text(&item, "reference"))))
+        Ok(found
+            .item
+            .map(|item| (read_money(&item), read_text(&item, "reference"))))
     }
 
     /// Counts an attempt under a key, and gives their number.
@@ -105,18 +122,27 @@ impl Ledger {
             .send()
             .await
             .map_err(|error| ProviderError::Unavailable(Box::new(error)))?;
-        let attempts = counted.attributes.as_ref().and_then(|item| item.get("attempts"));
+        let attempts = counted
+            .attributes
+            .as_ref()
+            .and_then(|item| item.get("attempts"));
         Ok(attempts.and_then(read_number).unwrap_or_default())
     }
 }
 
 fn read_money(item: &HashMap<String, AttributeValue>) -> Option<Money> {
     let amount = item.get("amount").and_then(read_number)?;
-    Some(Money { amount, currency: Currency::new(&read_text(item, "currency")).ok()? })
+    Some(Money {
+        amount,
+        currency: Currency::new(&read_text(item, "currency")).ok()?,
+    })
 }
 
 fn read_text(item: &HashMap<String, AttributeValue>, name: &str) -> String {
-    item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
+    item.get(name)
+        .and_then(|value| value.as_s().ok())
+        .cloned()
+        .unwrap_or_default()
 }
 
 fn read_number(value: &AttributeValue) -> Option<u64> {
@@ -128,6 +154,8 @@ fn text(value: impl Into<String>) -> AttributeValue {
 }
 
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp::from_epoch_millis(u64::try_from(since.as_millis()).unwrap_or_default())
 }

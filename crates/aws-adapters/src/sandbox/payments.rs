@@ -24,7 +24,10 @@ pub struct SandboxPayments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Behaviour {
     Succeed,
-    Decline { code: &'static str, message: &'static str },
+    Decline {
+        code: &'static str,
+        message: &'static str,
+    },
     FailFirst(u64),
     NeverAnswer,
     LoseFirstAnswer,
@@ -54,14 +57,26 @@ impl SandboxPayments {
         Self { ledger }
     }
 
-    async fn capture(&self, request: &ChargeRequest<'_>) -> Result<(Charge, Written), ProviderError> {
+    async fn capture(
+        &self,
+        request: &ChargeRequest<'_>,
+    ) -> Result<(Charge, Written), ProviderError> {
         let effect = Effect {
             kind: "capture",
             money: Some(request.money),
             reference: format!("ch_{}", request.order),
         };
-        let written = self.ledger.write(request.order, request.key, &effect).await?;
-        Ok((Charge::Captured { money: request.money, reference: effect.reference }, written))
+        let written = self
+            .ledger
+            .write(request.order, request.key, &effect)
+            .await?;
+        Ok((
+            Charge::Captured {
+                money: request.money,
+                reference: effect.reference,
+            },
+            written,
+        ))
     }
 }
 
@@ -69,9 +84,10 @@ impl PaymentProvider for SandboxPayments {
     async fn charge(&self, request: &ChargeRequest<'_>) -> Result<Charge, ProviderError> {
         match Behaviour::of(request.method.as_str()) {
             Behaviour::Succeed => Ok(self.capture(request).await?.0),
-            Behaviour::Decline { code, message } => {
-                Ok(Charge::Declined { code: code.to_owned(), message: message.to_owned() })
-            }
+            Behaviour::Decline { code, message } => Ok(Charge::Declined {
+                code: code.to_owned(),
+                message: message.to_owned(),
+            }),
             Behaviour::NeverAnswer => unavailable("it is unavailable"),
             Behaviour::FailFirst(failures) => {
                 if self.ledger.count_attempt(request.key).await? <= failures {
@@ -91,11 +107,22 @@ impl PaymentProvider for SandboxPayments {
 
     async fn refund(&self, request: &RefundRequest<'_>) -> Result<Refund, ProviderError> {
         let captured = self.ledger.find(request.order, request.charge_key).await?;
-        let Some((Some(money), _)) = captured else { return Ok(Refund::NothingToRefund) };
+        let Some((Some(money), _)) = captured else {
+            return Ok(Refund::NothingToRefund);
+        };
         let reference = format!("re_{}", request.order);
-        let effect = Effect { kind: "refund", money: Some(money), reference };
-        self.ledger.write(request.order, request.key, &effect).await?;
-        Ok(Refund::Refunded { money, reference: effect.reference })
+        let effect = Effect {
+            kind: "refund",
+            money: Some(money),
+            reference,
+        };
+        self.ledger
+            .write(request.order, request.key, &effect)
+            .await?;
+        Ok(Refund::Refunded {
+            money,
+            reference: effect.reference,
+        })
     }
 }
 
@@ -112,9 +139,18 @@ mod tests {
         assert_eq!(Behaviour::of("pm_card_visa"), Behaviour::Succeed);
         assert_eq!(Behaviour::of("sandbox_flaky_3"), Behaviour::FailFirst(3));
         assert_eq!(Behaviour::of("sandbox_flaky_x"), Behaviour::Succeed);
-        assert_eq!(Behaviour::of("sandbox_ambiguous"), Behaviour::LoseFirstAnswer);
+        assert_eq!(
+            Behaviour::of("sandbox_ambiguous"),
+            Behaviour::LoseFirstAnswer
+        );
         assert_eq!(Behaviour::of("sandbox_unavailable"), Behaviour::NeverAnswer);
         let declined = Behaviour::of("pm_card_chargeDeclinedInsufficientFunds");
-        assert!(matches!(declined, Behaviour::Decline { code: "insufficient-funds", .. }));
+        assert!(matches!(
+            declined,
+            Behaviour::Decline {
+                code: "insufficient-funds",
+                ..
+            }
+        ));
     }
 }

@@ -38,10 +38,19 @@ impl Warehouse for SandboxWarehouse {
             }
             _ => {
                 let reference = format!("sh_{}", request.order);
-                let effect = Effect { kind: "shipment", money: None, reference };
-                self.ledger.write(request.order, request.key, &effect).await?;
+                let effect = Effect {
+                    kind: "shipment",
+                    money: None,
+                    reference,
+                };
+                self.ledger
+                    .write(request.order, request.key, &effect)
+                    .await?;
                 let items = request.items.to_vec();
-                Ok(Shipment::Created { reference: effect.reference, items })
+                Ok(Shipment::Created {
+                    reference: effect.reference,
+                    items,
+                })
             }
         }
     }
@@ -50,8 +59,16 @@ impl Warehouse for SandboxWarehouse {
         let Some((_, reference)) = self.ledger.find(request.order, request.ship_key).await? else {
             return Ok(Cancellation::NothingToCancel);
         };
-        let effect = Effect { kind: "shipment-cancelled", money: None, reference };
-        self.ledger.write(request.order, request.key, &effect).await?;
-        Ok(Cancellation::Cancelled { reference: effect.reference })
+        let effect = Effect {
+            kind: "shipment-cancelled",
+            money: None,
+            reference,
+        };
+        self.ledger
+            .write(request.order, request.key, &effect)
+            .await?;
+        Ok(Cancellation::Cancelled {
+            reference: effect.reference,
+        })
     }
 }

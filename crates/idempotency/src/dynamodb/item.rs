@@ -37,8 +37,8 @@ pub(super) const COMPLETED: &str = "completed";
 pub(super) const UNDOING: &str = "undoing";
 pub(super) const UNDONE: &str = "undone";
 
-pub(super) fn text(value: impl ToString) -> AttributeValue {
-    AttributeValue::S(value.to_string())
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
 }
 
 pub(super) fn millis(value: Millis) -> AttributeValue {

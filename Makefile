@@ -1,0 +1,117 @@
+# What a person does here; `make` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# The environment that up, down, watch and invoke mean.
+NAME ?= dev
+STACK ?= waybill
+CARGO_DENY_VERSION := 0.20.2
+
+# Cargo and cargo-lambda share one target directory only if both name the target.
+# (The local run needs Linux: the emulator runs the functions as its own processes.)
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+export CARGO_BUILD_TARGET ?= $(HOST)
+export SAM_CLI_TELEMETRY := 0
+
+SAM_TOOLS := .local/sam/.installed
+EMULATOR_TOOLS := .local/emulator/.installed
+ENVIRONMENT := .local/emulator/bin/python infra/local/environment.py
+TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
+
+.PHONY: help setup build up down demo test fmt lint check-template deny advisories unit e2e deploy watch invoke clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do printf '  %-16s %s\n' "$$target" "$$does"; done
+
+## The tools, pinned, in .local
+
+setup: $(SAM_TOOLS) $(EMULATOR_TOOLS) ## Install the pinned tools into .local
+
+.local/%/.installed: infra/local/requirements-%.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "error: Python 3.10 or newer is needed; say which with PYTHON=python3.12")'
+	@echo "  installing $<"
+	@$(PYTHON) -m venv --clear .local/$*
+	@.local/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+## Running it
+
+build: setup ## Build everything, the functions as they are deployed too
+	cargo build --workspace
+	$(TOOLS_FIRST) SAM_BUILD_MODE=debug CARGO_LAMBDA_COMPILER=cargo sam build --config-env local
+
+up: setup ## Start an emulated AWS with the stack on it, or redeploy to it (NAME=dev)
+	@$(ENVIRONMENT) up --name $(NAME)
+
+down: setup ## Stop it (NAME=dev)
+	@$(ENVIRONMENT) down --name $(NAME)
+
+demo: setup ## Orders of every kind through the whole pipeline, and what became of each
+	cargo build --workspace
+	@trap '$(ENVIRONMENT) down --name demo' EXIT; \
+	$(ENVIRONMENT) up --name demo; \
+	. .local/demo/env; \
+	cargo run --quiet --package waybill-tests --bin demo
+
+## Checking it
+
+test: fmt-check lint deny unit check-template e2e ## All checks and tests, what CI runs
+
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: fmt-check
+fmt-check:
+	cargo fmt --all --check
+
+lint: ## Clippy, and no warning passes
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+unit: ## Tests that need nothing but the code
+	cargo test --workspace --exclude waybill-tests
+	cargo test --package idempotency --package message-worker --all-features
+
+check-template: $(SAM_TOOLS) ## Lint the template and the state machines in it
+	$(TOOLS_FIRST) cfn-lint template.yaml
+	$(TOOLS_FIRST) sam validate --lint --region us-east-1
+
+e2e: setup ## Tests on the deployed template, in an environment of their own
+	@trap '$(ENVIRONMENT) down --name test --keep' EXIT; \
+	$(ENVIRONMENT) up --name test; \
+	. .local/test/env; \
+	export WAYBILL_REQUIRE_EMULATOR=1; \
+	cargo test --package idempotency --package message-worker --all-features; \
+	cargo test --package waybill-tests
+
+deny: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Licences, sources and duplicates of dependencies
+	$(TOOLS_FIRST) cargo deny check bans licenses sources
+
+advisories: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Known vulnerabilities; fetches the advisory database
+	$(TOOLS_FIRST) cargo deny check advisories
+
+.local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION):
+	cargo install --locked --root .local/cargo --target-dir .local/cargo/target --version $(CARGO_DENY_VERSION) cargo-deny
+	@touch $@
+
+## Working on one function
+
+watch: $(SAM_TOOLS) ## Run a function here, reloaded on change, against `make up` (FUNCTION=payment-worker)
+	@test -n "$(FUNCTION)" || { echo "error: say which, as in: make watch FUNCTION=payment-worker" >&2; exit 2; }
+	@test -f .local/$(NAME)/functions/$(FUNCTION).env || { echo "error: no such function in environment '$(NAME)'; is it up? (make up)" >&2; exit 2; }
+	. .local/$(NAME)/env; $(TOOLS_FIRST) CARGO_LAMBDA_COMPILER=cargo cargo lambda watch --invoke-address 127.0.0.1 --package $(FUNCTION) --bin $(FUNCTION) --env-file .local/$(NAME)/functions/$(FUNCTION).env
+
+invoke: $(SAM_TOOLS) ## Send a watched function an event (FUNCTION=payment-worker EVENT=events/….json)
+	@test -n "$(FUNCTION)" -a -n "$(EVENT)" || { echo "error: say which and with what, as in: make invoke FUNCTION=payment-worker EVENT=events/….json" >&2; exit 2; }
+	$(TOOLS_FIRST) cargo lambda invoke --invoke-address 127.0.0.1 $(FUNCTION) --data-file $(EVENT)
+
+## On AWS
+
+deploy: $(SAM_TOOLS) ## Build for release and deploy to AWS, with the AWS CLI's profile and region (STACK=waybill)
+	env -u CARGO_BUILD_TARGET $(TOOLS_FIRST) sam build
+	$(TOOLS_FIRST) sam deploy --stack-name $(STACK)
+
+clean: ## Remove what was built; the tools stay
+	cargo clean
+	rm -rf .aws-sam

@@ -1,0 +1,205 @@
+//! The relay against a bus that fails as told.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use aws_lambda_events::event::dynamodb::Event;
+use contracts::Envelope;
+use ports::Unavailable;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Takes everything but what a script says.
+#[derive(Default)]
+struct ScriptedBus {
+    published: Mutex<Vec<String>>,
+    requests: Mutex<usize>,
+    refused: Vec<String>,
+    down: bool,
+}
+
+impl Bus for &ScriptedBus {
+    const BATCH: usize = 10;
+    const BATCH_BYTES: usize = 262_144;
+
+    async fn publish(&self, messages: &[&str]) -> Result<Vec<Delivery>, Unavailable> {
+        *self.requests.lock().unwrap() += 1;
+        if self.down {
+            return Err(Unavailable::new("SNS", "down"));
+        }
+        let deliver = |message: &&str| {
+            let id = Envelope::parse(message).unwrap().id;
+            if self.refused.contains(&id) {
+                return Delivery::Failed {
+                    code: "InternalError".to_owned(),
+                };
+            }
+            self.published.lock().unwrap().push(id);
+            Delivery::Published
+        };
+        Ok(messages.iter().map(deliver).collect())
+    }
+}
+
+fn order(number: usize) -> String {
+    format!("0b7e7f0e-6a52-5d5c-9a39-{number:012x}")
+}
+
+const NAMES: [&str; 3] = ["order.placed", "payment.captured", "stock.reserved"];
+
+fn stored(order: &str, name: &str) -> Value {
+    let message = json!({
+        "specversion": "1.0", "id": format!("{order}/{name}"), "source": "/waybill/test",
+        "type": format!("waybill.{name}.v1"), "subject": order,
+        "time": "2026-11-21T17:56:15.859Z", "datacontenttype": "application/json",
+        "correlationid": "c", "data": {}
+    });
+    json!({ "S": message.to_string() })
+}
+
+fn record(sequence: usize, order: &str, before: usize, after: usize) -> Value {
+    let timeline = |length| {
+        let entries: Vec<_> = NAMES[..length]
+            .iter()
+            .map(|name| stored(order, name))
+            .collect();
+        json!({ "orderId": { "S": order }, "timeline": { "L": entries } })
+    };
+    let mut change = json!({
+        "Keys": { "orderId": { "S": order } }, "NewImage": timeline(after),
+        "SequenceNumber": sequence.to_string(), "SizeBytes": 1,
+        "StreamViewType": "NEW_AND_OLD_IMAGES"
+    });
+    if before > 0 {
+        change["OldImage"] = timeline(before);
+    }
+    json!({ "awsRegion": "eu-central-1", "eventID": "e", "eventName": "MODIFY", "dynamodb": change })
+}
+
+fn event(records: &[Value]) -> Event {
+    serde_json::from_value(json!({ "Records": records })).unwrap()
+}
+
+async fn relay(bus: &ScriptedBus, records: &[Value]) -> Option<String> {
+    let response = Relay::new(bus).relay(&event(records)).await;
+    let mut failures = response.batch_item_failures;
+    assert!(failures.len() <= 1);
+    failures.pop().and_then(|failure| failure.item_identifier)
+}
+
+#[tokio::test]
+async fn what_a_change_added_is_published_with_its_place_in_the_timeline() {
+    let change = &event(&[record(1, &order(1), 1, 3)]).records[0].change;
+    let events = outgoing(change).unwrap();
+    let read = |body: &str| Envelope::parse(body).unwrap();
+    let numbered: Vec<_> = events
+        .iter()
+        .map(|event| (read(&event.body).id, read(&event.body).sequence))
+        .collect();
+    let id = |name| format!("{}/{name}", order(1));
+    assert_eq!(
+        numbered,
+        [
+            (id("payment.captured"), Some(2)),
+            (id("stock.reserved"), Some(3))
+        ]
+    );
+}
+
+#[tokio::test]
+async fn ten_orders_travel_in_one_request() {
+    let bus = ScriptedBus::default();
+    let records: Vec<_> = (0..10).map(|n| record(n, &order(n), 0, 1)).collect();
+    assert_eq!(relay(&bus, &records).await, None);
+    assert_eq!(*bus.requests.lock().unwrap(), 1);
+    assert_eq!(bus.published.lock().unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn behind_a_refused_event_its_order_waits_and_the_record_is_reported() {
+    let refused = vec![format!("{}/order.placed", order(1))];
+    let bus = ScriptedBus {
+        refused,
+        ..ScriptedBus::default()
+    };
+    let records = [
+        record(7, &order(0), 0, 1),
+        record(8, &order(1), 0, 1),
+        record(9, &order(1), 1, 2),
+    ];
+    assert_eq!(relay(&bus, &records).await.as_deref(), Some("8"));
+    assert_eq!(
+        *bus.published.lock().unwrap(),
+        [format!("{}/order.placed", order(0))]
+    );
+}
+
+#[tokio::test]
+async fn a_bus_that_is_down_leaves_the_whole_batch_for_later() {
+    let bus = ScriptedBus {
+        down: true,
+        ..ScriptedBus::default()
+    };
+    let records = [record(7, &order(0), 0, 1), record(8, &order(1), 0, 1)];
+    assert_eq!(relay(&bus, &records).await.as_deref(), Some("7"));
+}
+
+#[tokio::test]
+async fn an_unreadable_record_is_reported_after_those_in_front_of_it_are_published() {
+    let bus = ScriptedBus::default();
+    let mut broken = record(8, &order(1), 0, 1);
+    broken["dynamodb"]["NewImage"]["timeline"] = json!({ "L": [{ "S": "{" }] });
+    let records = [
+        record(7, &order(0), 0, 1),
+        broken,
+        record(9, &order(2), 0, 1),
+    ];
+    assert_eq!(relay(&bus, &records).await.as_deref(), Some("8"));
+    assert_eq!(
+        *bus.published.lock().unwrap(),
+        [format!("{}/order.placed", order(0))]
+    );
+}
+
+#[tokio::test]
+async fn a_change_without_a_new_event_and_a_removal_publish_nothing() {
+    let bus = ScriptedBus::default();
+    let mut removal = record(8, &order(1), 2, 0);
+    removal["dynamodb"]["NewImage"] = Value::Null;
+    removal["eventName"] = json!("REMOVE");
+    assert_eq!(
+        relay(&bus, &[record(7, &order(0), 1, 1), removal]).await,
+        None
+    );
+    assert_eq!(*bus.requests.lock().unwrap(), 0);
+}
+
+proptest! {
+    #[test]
+    fn a_plan_holds_each_event_once_and_keeps_each_orders_order(
+        orders in prop::collection::vec(0usize..6, 0..60),
+        longest in 1usize..11,
+    ) {
+        let events: Vec<_> = orders
+            .iter()
+            .map(|n| Outgoing { order_id: order(*n), body: "x".repeat(10) })
+            .collect();
+        let events: Vec<_> = events.iter().collect();
+        let batches = plan(&events, longest, 55);
+        let mut all: Vec<_> = batches.iter().flatten().copied().collect();
+        let mut last_batch: HashMap<&str, (usize, usize)> = HashMap::new();
+        for (place, batch) in batches.iter().enumerate() {
+            prop_assert!((1..=longest.min(5)).contains(&batch.len()));
+            for index in batch {
+                let seen = last_batch.insert(&events[*index].order_id, (place, *index));
+                if let Some((earlier_place, earlier_index)) = seen {
+                    prop_assert!(earlier_place < place && earlier_index < *index);
+                }
+            }
+        }
+        all.sort_unstable();
+        prop_assert_eq!(all, (0..events.len()).collect::<Vec<_>>());
+    }
+}

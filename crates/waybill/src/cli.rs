@@ -1,0 +1,107 @@
+//! The command line as a whole. Each noun has its own module under `commands`.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{completions, order, stock};
+use crate::deployment::Settings;
+use crate::failure::{EXIT_CODES_HELP, Exit, Failure};
+use crate::output::{Format, Output};
+
+/// Place orders with a Waybill deployment, follow them, and seed its stock
+#[derive(Debug, Parser)]
+#[command(name = "waybill", version, after_help = EXIT_CODES_HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    /// How results are printed
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Place and follow orders
+    #[command(subcommand)]
+    Order(order::Command),
+    /// Seed and show the stock
+    #[command(subcommand)]
+    Stock(stock::Command),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
+}
+
+/// What every command gets.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) output: Output,
+}
+
+impl Cli {
+    /// Runs the command.
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        let context = Context {
+            settings: self.settings,
+            output: Output::new(self.output),
+        };
+        match self.command {
+            Command::Order(command) => command.run(&context).await,
+            Command::Stock(command) => command.run(&context).await,
+            Command::Completions(arguments) => arguments.run(context.output),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[track_caller]
+    fn accepts(line: &str) {
+        if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+            panic!("{error}");
+        }
+    }
+
+    #[track_caller]
+    fn refuses(line: &str) {
+        let parsed = Cli::try_parse_from(line.split_whitespace());
+        assert_eq!(
+            parsed.unwrap_err().exit_code(),
+            Exit::Usage as i32,
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_command() {
+        accepts("waybill --stack shop --output json stock show");
+        accepts("waybill order list --status failed --limit 5 --output json --region eu-west-1");
+        accepts("waybill order place - --key k --count 100 --wait --timeout 60");
+        accepts("waybill stock seed stock.json --if-absent --endpoint-url http://127.0.0.1:4566");
+        accepts("waybill completions bash");
+    }
+
+    #[test]
+    fn a_wrong_line_is_a_usage_error() {
+        refuses("waybill order show not-an-id");
+        refuses("waybill order list --status Completed");
+        refuses("waybill order place order.json --count 0");
+        refuses("waybill order place order.json --timeout 5");
+        refuses("waybill stock show --output yaml");
+    }
+}

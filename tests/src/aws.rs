@@ -1,0 +1,152 @@
+//! The few calls to services that are not worth an SDK crate: IAM, CloudWatch, logs, Step Functions.
+
+use serde_json::{Value, json};
+
+use crate::http::Target;
+use crate::{Answer, Environment, Request};
+
+impl Environment {
+    /// Calls a service that speaks the query protocol; the answer is XML.
+    pub async fn query_call(&self, service: &str, parameters: &[(&str, &str)]) -> Answer {
+        let body: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={}", percent_encoded(value)))
+            .collect();
+        let request = Request::post("/", body.join("&"))
+            .header("content-type", "application/x-www-form-urlencoded");
+        self.call(service, &request).await
+    }
+
+    /// Calls a service that speaks JSON.
+    pub async fn json_call(&self, service: &str, target: &str, body: &Value) -> Answer {
+        let request = Request::post("/", body.to_string())
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", target);
+        self.call(service, &request).await
+    }
+
+    async fn call(&self, service: &str, request: &Request) -> Answer {
+        let host = self.endpoint().trim_start_matches("http://").to_owned();
+        let target = Target {
+            service,
+            host: &host,
+            origin: self.endpoint(),
+        };
+        self.http.send(&target, request).await
+    }
+
+    /// Calls IAM.
+    ///
+    /// # Panics
+    /// Where IAM refuses.
+    pub async fn iam(&self, action: &str, parameters: &[(&str, &str)]) -> String {
+        let mut all = vec![("Action", action), ("Version", "2010-05-08")];
+        all.extend(parameters);
+        let answer = self.query_call("iam", &all).await;
+        assert_eq!(answer.status, 200, "iam:{action}: {}", answer.text());
+        answer.text()
+    }
+
+    /// Whether IAM would let a role do something.
+    pub async fn may(&self, role: &str, action: &str, resource: &str) -> bool {
+        let arn = format!("arn:aws:iam::{}:role/{role}", self.account());
+        let decided = self
+            .iam(
+                "SimulatePrincipalPolicy",
+                &[
+                    ("PolicySourceArn", &arn),
+                    ("ActionNames.member.1", action),
+                    ("ResourceArns.member.1", resource),
+                ],
+            )
+            .await;
+        element(&decided, "EvalDecision") == Some("allowed")
+    }
+
+    /// The account, as the outputs' ARNs name it.
+    pub fn account(&self) -> &str {
+        self.output("BusTopicArn")
+            .split(':')
+            .nth(4)
+            .unwrap_or_default()
+    }
+
+    /// An alarm of the stack: its state, such as `OK` or `ALARM`.
+    pub async fn alarm_state(&self, name: &str) -> String {
+        let full = format!("{}-{name}", self.stack());
+        let parameters = [
+            ("Action", "DescribeAlarms"),
+            ("Version", "2010-08-01"),
+            ("AlarmNames.member.1", &full),
+        ];
+        let answer = self.query_call("monitoring", &parameters).await.text();
+        let state = element(&answer, "StateValue");
+        state
+            .unwrap_or_else(|| panic!("there is no alarm {full}: {answer}"))
+            .to_owned()
+    }
+
+    /// The lines that a function has logged and that contain a text.
+    pub async fn log_lines(&self, function: &str, text: &str) -> Vec<String> {
+        let body = json!({
+            "logGroupName": format!("/aws/lambda/{}-{function}", self.stack()),
+            "limit": 10_000
+        });
+        let target = "Logs_20140328.FilterLogEvents";
+        let mut lines = Vec::new();
+        let mut next = Value::Null;
+        loop {
+            let mut page = body.clone();
+            if !next.is_null() {
+                page["nextToken"] = next;
+            }
+            let answer = self.json_call("logs", target, &page).await;
+            assert_eq!(
+                answer.status,
+                200,
+                "the logs of {function}: {}",
+                answer.text()
+            );
+            let answer = answer.json();
+            let events = answer["events"].as_array().cloned().unwrap_or_default();
+            let messages = events.iter().filter_map(|event| event["message"].as_str());
+            lines.extend(
+                messages
+                    .filter(|line| line.contains(text))
+                    .map(str::to_owned),
+            );
+            next = answer["nextToken"].clone();
+            if next.is_null() || events.is_empty() {
+                return lines;
+            }
+        }
+    }
+
+    /// The status of an order's saga, such as `RUNNING`; `None` where it never began.
+    pub async fn saga_status(&self, order: &str) -> Option<String> {
+        let machine = self
+            .output("OrderSagaArn")
+            .replace(":stateMachine:", ":execution:");
+        let body = json!({ "executionArn": format!("{machine}:{order}") });
+        let answer = self
+            .json_call("states", "AWSStepFunctions.DescribeExecution", &body)
+            .await;
+        (answer.status == 200).then(|| answer.json()["status"].as_str().map(str::to_owned))?
+    }
+}
+
+/// The text of the first element of a name. These documents are flat enough for that.
+pub(crate) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+}
+
+fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}

@@ -1,0 +1,3 @@
+//! A tour of the whole system.
+
+fn main() {}
