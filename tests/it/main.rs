@@ -1,1 +1,20 @@
-//! The end-to-end tests.
+//! The tests of the whole: on the deployed template, with its permissions enforced.
+//!
+//! Run them with `make e2e`. Each test has orders, customers and articles of its
+//! own, so they run side by side, and removes what it put where others look.
+
+#![allow(clippy::large_futures, reason = "a test's future is awaited once")]
+
+mod completion;
+mod duplicates;
+mod failures;
+mod intake;
+mod notices;
+mod permissions;
+mod poison;
+mod relay;
+mod state_machine;
+mod template;
+mod timeouts;
+mod undo;
+mod wiring;

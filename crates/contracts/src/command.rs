@@ -247,7 +247,7 @@ mod tests {
         other_order["data"]["orderId"] = json!("7");
         check_refused(&other_order, "EnvelopeInconsistent");
 
-        let mut other_id = good.clone();
+        let mut other_id = good;
         other_id["id"] = json!("x/payment.refund");
         check_refused(&other_id, "EnvelopeInconsistent");
 
@@ -255,6 +255,46 @@ mod tests {
         check_refused(&message("payment.charge", &free), "ContractBroken");
         check_refused(&message("payment.charge", &undo), "ContractBroken");
         check_refused(&json!({"hello": "world"}), "NotAnEnvelope");
+    }
+
+    #[test]
+    fn a_message_is_an_object_and_not_an_array_of_its_values() {
+        let good = message("payment.refund", &json!({"orderId": ORDER}));
+        let values: Value = good.as_object().unwrap().values().cloned().collect();
+        check_refused(&values, "NotAnEnvelope");
+        let body = message("payment.refund", &json!([ORDER]));
+        check_refused(&body, "ContractBroken");
+        let items = json!([["A", 1]]);
+        let body = message("stock.reserve", &json!({"orderId": ORDER, "items": items}));
+        check_refused(&body, "ContractBroken");
+    }
+
+    #[test]
+    fn an_attribute_of_the_wrong_form_is_refused() {
+        let good = message("payment.refund", &json!({"orderId": ORDER}));
+        for (attribute, wrong) in [
+            ("time", json!("yesterday")),
+            ("source", json!("")),
+            ("sequence", json!(0)),
+            ("sequence", json!(1.5)),
+        ] {
+            let mut body = good.clone();
+            body[attribute] = wrong;
+            assert!(
+                CommandMessage::parse(&body.to_string()).is_err(),
+                "{attribute}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_zero() {
+        let mut data =
+            json!({"orderId": ORDER, "amount": 2500.0, "currency": "EUR", "method": "pm"});
+        let body = message("payment.charge", &data).to_string();
+        assert!(CommandMessage::parse(&body).is_ok());
+        data["amount"] = json!(2500.5);
+        check_refused(&message("payment.charge", &data), "ContractBroken");
     }
 
     #[test]

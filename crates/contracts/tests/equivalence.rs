@@ -265,7 +265,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 /// Failures are shrunk and printed; they are not kept in files.
 fn many_cases() -> ProptestConfig {
     ProptestConfig {
-        cases: 4000,
+        cases: 1500,
         failure_persistence: None,
         ..ProptestConfig::default()
     }

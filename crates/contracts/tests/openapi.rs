@@ -91,13 +91,7 @@ fn every_example_keeps_its_schema() {
 fn every_problem_has_an_example_under_its_status() {
     let document = document();
     let listed = &document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"];
-    let listed: BTreeSet<_> = listed
-        .as_array()
-        .unwrap()
-        .iter()
-        .cloned()
-        .map(text)
-        .collect();
+    let listed: BTreeSet<_> = listed.as_array().unwrap().iter().map(text).collect();
     let mut shown = BTreeSet::new();
     walk(&document["paths"], "", &mut |place, answer| {
         let answer = match answer.get("$ref").and_then(Value::as_str) {
@@ -113,13 +107,13 @@ fn every_problem_has_an_example_under_its_status() {
             let problem = &example["value"];
             let status = problem["status"].to_string();
             assert!(place.ends_with(&format!("/responses/{status}")), "{place}");
-            shown.insert(text(problem["type"].clone()));
+            shown.insert(text(&problem["type"]));
         }
     });
     assert_eq!(shown, listed);
 }
 
-fn text(value: Value) -> String {
+fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 

@@ -143,10 +143,12 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
             deadline: self.limits.handling,
         };
         let handler = &self.worker.handler;
-        let handling = async {
+        // Boxed, because a handler's future can be large and deeply nested: without
+        // it, the types of a real handler exceed what the compiler looks into.
+        let handling = Box::pin(async {
             let message = handler.decode(self.delivery)?;
             handler.handle(message, &context).await
-        };
+        });
         let caught = AssertUnwindSafe(handling).catch_unwind();
         match timeout_at(self.limits.handling, caught).await {
             Ok(Ok(result)) => result.map_err(Trouble::Handler),
