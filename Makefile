@@ -18,6 +18,11 @@ export SAM_CLI_TELEMETRY := 0
 SAM_TOOLS := .local/sam/.installed
 EMULATOR_TOOLS := .local/emulator/.installed
 ENVIRONMENT := .local/emulator/bin/python infra/local/environment.py
+# Cargo compiles a dependency once for each set of features that the named
+# packages together ask of it. So the packages are always named in one of three
+# groups: each function by itself (by sam), the programs, and all of it for tests.
+PROGRAMS := --package waybill --package waybill-tests
+ALL := --workspace --all-features
 TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
 
 .PHONY: help setup build up down demo test fmt lint check-template deny advisories unit e2e deploy watch invoke clean
@@ -33,13 +38,13 @@ setup: $(SAM_TOOLS) $(EMULATOR_TOOLS) ## Install the pinned tools into .local
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "error: Python 3.10 or newer is needed; say which with PYTHON=python3.12")'
 	@echo "  installing $<"
 	@$(PYTHON) -m venv --clear .local/$*
-	@.local/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@.local/$*/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement $<
 	@touch $@
 
 ## Running it
 
-build: setup ## Build everything, the functions as they are deployed too
-	cargo build --workspace
+build: setup ## Build the functions and the programs
+	cargo build $(PROGRAMS)
 	$(TOOLS_FIRST) SAM_BUILD_MODE=debug CARGO_LAMBDA_COMPILER=cargo sam build --config-env local
 
 up: setup ## Start an emulated AWS with the stack on it, or redeploy to it (NAME=dev)
@@ -49,11 +54,11 @@ down: setup ## Stop it (NAME=dev)
 	@$(ENVIRONMENT) down --name $(NAME)
 
 demo: setup ## Orders of every kind through the whole pipeline, and what became of each
-	cargo build --workspace
-	@trap '$(ENVIRONMENT) down --name demo' EXIT; \
+	cargo build $(PROGRAMS)
+	@trap '$(ENVIRONMENT) down --name demo --keep' EXIT; \
 	$(ENVIRONMENT) up --name demo; \
 	. .local/demo/env; \
-	cargo run --quiet --package waybill-tests --bin demo
+	"$${CARGO_TARGET_DIR:-target}/$(CARGO_BUILD_TARGET)/debug/demo"
 
 ## Checking it
 
@@ -67,11 +72,10 @@ fmt-check:
 	cargo fmt --all --check
 
 lint: ## Clippy, and no warning passes
-	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo clippy $(ALL) --all-targets -- -D warnings
 
 unit: ## Tests that need nothing but the code
-	cargo test --workspace --exclude waybill-tests
-	cargo test --package idempotency --package message-worker --all-features
+	cargo test $(ALL) --exclude waybill-tests
 
 check-template: $(SAM_TOOLS) ## Lint the template and the state machines in it
 	$(TOOLS_FIRST) cfn-lint template.yaml
@@ -82,8 +86,7 @@ e2e: setup ## Tests on the deployed template, in an environment of their own
 	$(ENVIRONMENT) up --name test; \
 	. .local/test/env; \
 	export WAYBILL_REQUIRE_EMULATOR=1; \
-	cargo test --package idempotency --package message-worker --all-features; \
-	cargo test --package waybill-tests
+	cargo test $(ALL) --test dynamodb --test sqs --test it
 
 deny: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Licences, sources and duplicates of dependencies
 	$(TOOLS_FIRST) cargo deny check bans licenses sources
@@ -93,6 +96,7 @@ advisories: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Known vulnerabi
 
 .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION):
 	cargo install --locked --root .local/cargo --target-dir .local/cargo/target --version $(CARGO_DENY_VERSION) cargo-deny
+	@rm -rf .local/cargo/target
 	@touch $@
 
 ## Working on one function
@@ -100,11 +104,11 @@ advisories: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Known vulnerabi
 watch: $(SAM_TOOLS) ## Run a function here, reloaded on change, against `make up` (FUNCTION=payment-worker)
 	@test -n "$(FUNCTION)" || { echo "error: say which, as in: make watch FUNCTION=payment-worker" >&2; exit 2; }
 	@test -f .local/$(NAME)/functions/$(FUNCTION).env || { echo "error: no such function in environment '$(NAME)'; is it up? (make up)" >&2; exit 2; }
-	. .local/$(NAME)/env; $(TOOLS_FIRST) CARGO_LAMBDA_COMPILER=cargo cargo lambda watch --invoke-address 127.0.0.1 --package $(FUNCTION) --bin $(FUNCTION) --env-file .local/$(NAME)/functions/$(FUNCTION).env
+	@. .local/$(NAME)/env; $(TOOLS_FIRST) CARGO_LAMBDA_COMPILER=cargo cargo lambda watch --invoke-address 127.0.0.1 --package $(FUNCTION) --bin $(FUNCTION) --env-file .local/$(NAME)/functions/$(FUNCTION).env
 
 invoke: $(SAM_TOOLS) ## Send a watched function an event (FUNCTION=payment-worker EVENT=events/….json)
 	@test -n "$(FUNCTION)" -a -n "$(EVENT)" || { echo "error: say which and with what, as in: make invoke FUNCTION=payment-worker EVENT=events/….json" >&2; exit 2; }
-	$(TOOLS_FIRST) cargo lambda invoke --invoke-address 127.0.0.1 $(FUNCTION) --data-file $(EVENT)
+	@$(TOOLS_FIRST) cargo lambda invoke --invoke-address 127.0.0.1 $(FUNCTION) --data-file $(EVENT)
 
 ## On AWS
 

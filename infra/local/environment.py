@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -43,8 +44,10 @@ class Environment:
     """One environment's directory, and the names of what is in it."""
 
     def __init__(self, name):
-        if name in RESERVED_NAMES or not name.replace("-", "").isalnum():
-            raise Fault(f"'{name}' cannot name an environment; use letters, digits and dashes")
+        if name in RESERVED_NAMES:
+            raise Fault(f"'{name}' cannot name an environment; the tools are kept under that name")
+        if not re.fullmatch("[a-z][a-z0-9-]{0,29}", name):
+            raise Fault(f"'{name}' cannot name an environment; use small letters, digits and dashes")
         self.name = name
         self.stack = f"waybill-{name}"
         self.directory = STATE / name

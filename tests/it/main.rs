@@ -3,6 +3,10 @@
 //! Run them with `make e2e`. Each test has orders, customers and articles of its
 //! own, so they run side by side, and removes what it put where others look.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is the failure report of a test"
+)]
 #![allow(clippy::large_futures, reason = "a test's future is awaited once")]
 
 mod completion;

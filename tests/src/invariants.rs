@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    AuditEntry, CONSUMERS, Captured, Effect, Environment, Order, OrderView, StockLevel,
-};
+use crate::{AuditEntry, CONSUMERS, Captured, Effect, Environment, Order, OrderView, StockLevel};
 
 /// One invariant, in the design's words, and whether it holds.
 #[derive(Debug, Clone)]
@@ -77,7 +75,10 @@ pub struct Accounts {
 impl Account {
     /// How often something happened.
     pub fn count(&self, kind: &str) -> usize {
-        self.ledger.iter().filter(|effect| effect.kind == kind).count()
+        self.ledger
+            .iter()
+            .filter(|effect| effect.kind == kind)
+            .count()
     }
 
     fn amount(&self, kind: &str) -> u64 {
@@ -91,7 +92,13 @@ impl Account {
 
     /// Nothing of it is left: the money is back, the shipment is called off, the stock is free.
     fn is_undone(&self) -> bool {
-        let times = |name: &str| self.view.events.iter().filter(|event| *event == name).count();
+        let times = |name: &str| {
+            self.view
+                .events
+                .iter()
+                .filter(|event| *event == name)
+                .count()
+        };
         // What was reserved comes back; what was shipped came out of the reservation.
         self.amount("capture") == self.amount("refund")
             && self.count("shipment") == self.count("shipment-cancelled")
@@ -100,8 +107,13 @@ impl Account {
 
     /// The events that the audit trail has, by their numbers.
     fn published(&self) -> BTreeMap<u64, &str> {
-        let numbered = self.audit.iter().filter_map(|entry| Some((entry.sequence?, entry)));
-        numbered.map(|(sequence, entry)| (sequence, entry.name.as_str())).collect()
+        let numbered = self
+            .audit
+            .iter()
+            .filter_map(|entry| Some((entry.sequence?, entry)));
+        numbered
+            .map(|(sequence, entry)| (sequence, entry.name.as_str()))
+            .collect()
     }
 }
 
@@ -133,7 +145,11 @@ impl Accounts {
         Self {
             orders,
             stock,
-            strays: asked.strays.iter().map(|stray| (stray.clone(), kept(stray))).collect(),
+            strays: asked
+                .strays
+                .iter()
+                .map(|stray| (stray.clone(), kept(stray)))
+                .collect(),
             extra_deliveries: asked.extra_deliveries,
             heard: asked.heard,
         }
@@ -157,20 +173,32 @@ impl Accounts {
     /// With the breaches, where there are any.
     pub fn check(&self) {
         for invariant in self.invariants() {
-            let Invariant { number, words, numbers, breaches } = &invariant;
-            assert!(breaches.is_empty(), "invariant {number} ({words}; {numbers}): {breaches:#?}");
+            let Invariant {
+                number,
+                words,
+                numbers,
+                breaches,
+            } = &invariant;
+            assert!(
+                breaches.is_empty(),
+                "invariant {number} ({words}; {numbers}): {breaches:#?}"
+            );
         }
     }
 
     fn ended_as(&self, status: &str) -> usize {
-        self.orders.iter().filter(|account| account.is(status)).count()
+        self.orders
+            .iter()
+            .filter(|account| account.is(status))
+            .count()
     }
 
     fn every_order_ends(&self) -> Invariant {
         let breach = |account: &Account| match account.view.status.as_str() {
-            "failed" if !account.is_undone() => {
-                Some(format!("{} failed and is not undone: {:?}", account.id, account.ledger))
-            }
+            "failed" if !account.is_undone() => Some(format!(
+                "{} failed and is not undone: {:?}",
+                account.id, account.ledger
+            )),
             "completed" | "failed" | "needs-attention" => None,
             other => Some(format!("{} is still {other}", account.id)),
         };
@@ -197,11 +225,22 @@ impl Accounts {
                 "failed" => captures <= 1 && account.amount("refund") == account.amount("capture"),
                 _ => captures <= 1,
             };
-            let is_right_amount = captures == 0 || account.amount("capture") == account.order.total();
-            let describe = || format!("{} {}: {:?}", account.id, account.view.status, account.ledger);
+            let is_right_amount =
+                captures == 0 || account.amount("capture") == account.order.total();
+            let describe = || {
+                format!(
+                    "{} {}: {:?}",
+                    account.id, account.view.status, account.ledger
+                )
+            };
             (!expected || !is_right_amount).then(describe)
         };
-        let total = |kind| self.orders.iter().map(|account| account.count(kind)).sum::<usize>();
+        let total = |kind| {
+            self.orders
+                .iter()
+                .map(|account| account.count(kind))
+                .sum::<usize>()
+        };
         Invariant {
             number: 2,
             words: "A payment is captured at most once per order; captured and not completed \
@@ -250,8 +289,16 @@ impl Accounts {
     /// The numbers of an order's events in the order in which they were first heard.
     fn heard(&self, order: &str) -> Vec<u64> {
         let mut heard = Vec::new();
-        for captured in self.heard.iter().filter(|captured| captured.order() == order) {
-            heard.extend(captured.sequence().filter(|sequence| !heard.contains(sequence)));
+        for captured in self
+            .heard
+            .iter()
+            .filter(|captured| captured.order() == order)
+        {
+            heard.extend(
+                captured
+                    .sequence()
+                    .filter(|sequence| !heard.contains(sequence)),
+            );
         }
         heard
     }
@@ -262,15 +309,25 @@ impl Accounts {
             let happened: BTreeMap<u64, &str> = (1..).zip(happened).collect();
             let published = account.published();
             let heard = self.heard(&account.id);
-            let is_in_order =
-                self.heard.is_empty() || heard.iter().eq(happened.keys());
+            let is_in_order = self.heard.is_empty() || heard.iter().eq(happened.keys());
             let describe = || {
-                format!("{}: {happened:?} but {published:?}, heard {heard:?}", account.id)
+                format!(
+                    "{}: {happened:?} but {published:?}, heard {heard:?}",
+                    account.id
+                )
             };
             (happened != published || !is_in_order).then(describe)
         };
-        let happened: usize = self.orders.iter().map(|account| account.view.events.len()).sum();
-        let published: usize = self.orders.iter().map(|account| account.published().len()).sum();
+        let happened: usize = self
+            .orders
+            .iter()
+            .map(|account| account.view.events.len())
+            .sum();
+        let published: usize = self
+            .orders
+            .iter()
+            .map(|account| account.published().len())
+            .sum();
         Invariant {
             number: 4,
             words: "Each event of an order is published at least once, an order's events in \
@@ -309,13 +366,19 @@ impl Accounts {
 
     fn repetition_is_harmless(&self) -> Invariant {
         let breach = |account: &Account| {
-            let kinds: BTreeSet<&str> =
-                account.ledger.iter().map(|effect| effect.kind.as_str()).collect();
+            let kinds: BTreeSet<&str> = account
+                .ledger
+                .iter()
+                .map(|effect| effect.kind.as_str())
+                .collect();
             let events: BTreeSet<&String> = account.view.events.iter().collect();
             let is_single =
                 kinds.len() == account.ledger.len() && events.len() == account.view.events.len();
             let describe = || {
-                format!("{}: {:?}, {:?}", account.id, account.ledger, account.view.events)
+                format!(
+                    "{}: {:?}, {:?}",
+                    account.id, account.ledger, account.view.events
+                )
             };
             (!is_single).then(describe)
         };

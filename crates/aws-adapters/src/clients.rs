@@ -68,11 +68,12 @@ impl Clients {
     }
 }
 
-/// All attempts of one call end well before a function's own time-out.
+/// All attempts of one call end before the shortest time-out of a function (10 s),
+/// so that a caller gets an answer and not a broken connection.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(2))
-        .operation_attempt_timeout(Duration::from_secs(5))
-        .operation_timeout(Duration::from_secs(12))
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(Duration::from_secs(3))
+        .operation_timeout(Duration::from_secs(8))
         .build()
 }

@@ -13,6 +13,7 @@ mod outbox;
 mod plan;
 
 use std::collections::HashSet;
+use std::str::FromStr;
 
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
@@ -26,7 +27,36 @@ pub use plan::plan;
 #[derive(Debug)]
 pub struct Relay<B> {
     bus: B,
+    failures: Failures,
 }
+
+/// How Lambda learns that a part of a batch must come again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failures {
+    /// By the sequence number of the first record that failed. AWS sends the
+    /// batch again from there.
+    BySequence,
+    /// By an error, for a stream poller that does not read such a report and
+    /// would go on as if all had been published. The whole batch comes again.
+    ByError,
+}
+
+impl FromStr for Failures {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "by-sequence" => Ok(Self::BySequence),
+            "by-error" => Ok(Self::ByError),
+            _ => Err("the environment variable REPORT_FAILURES must be by-sequence or by-error"),
+        }
+    }
+}
+
+/// A part of the batch was not published, and comes again.
+#[derive(Debug, thiserror::Error)]
+#[error("not all events of the batch were published")]
+pub struct NotAllPublished;
 
 /// A record's events, or the reason why they cannot be read.
 struct Read {
@@ -37,12 +67,24 @@ struct Read {
 
 impl<B: Bus> Relay<B> {
     /// Publishes to this bus.
-    pub fn new(bus: B) -> Self {
-        Self { bus }
+    pub fn new(bus: B, failures: Failures) -> Self {
+        Self { bus, failures }
     }
 
-    /// Publishes a batch, and names the first record that must come again.
-    pub async fn relay(&self, event: &Event) -> DynamoDbEventResponse {
+    /// Publishes a batch, and says from where on it must come again.
+    ///
+    /// # Errors
+    /// [`NotAllPublished`], where failures are told by an error.
+    pub async fn relay(&self, event: &Event) -> Result<DynamoDbEventResponse, NotAllPublished> {
+        let response = self.publish_records(event).await;
+        let failed = !response.batch_item_failures.is_empty();
+        if failed && self.failures == Failures::ByError {
+            return Err(NotAllPublished);
+        }
+        Ok(response)
+    }
+
+    async fn publish_records(&self, event: &Event) -> DynamoDbEventResponse {
         let (readable, unreadable) = read_until_unreadable(&event.records);
         let events: Vec<(usize, &Outgoing)> = readable
             .iter()

@@ -3,7 +3,7 @@
 use aws_adapters::{Clients, Environment, SnsBus, init_logs};
 use aws_lambda_events::event::dynamodb::Event;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use outbox_relay::Relay;
+use outbox_relay::{Failures, Relay};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -11,10 +11,11 @@ async fn main() -> Result<(), Error> {
     init_logs(environment);
     let clients = Clients::from_environment(environment)?;
     let bus = SnsBus::new(clients.sns(), environment.text("BUS_TOPIC_ARN")?);
-    let relay = &Relay::new(bus);
+    let failures: Failures = environment.text("REPORT_FAILURES")?.parse()?;
+    let relay = &Relay::new(bus, failures);
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
-        Ok::<_, Error>(relay.relay(&event.payload).await)
+        relay.relay(&event.payload).await.map_err(Error::from)
     }))
     .await
 }

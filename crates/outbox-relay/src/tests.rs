@@ -83,7 +83,10 @@ fn event(records: &[Value]) -> Event {
 }
 
 async fn relay(bus: &ScriptedBus, records: &[Value]) -> Option<String> {
-    let response = Relay::new(bus).relay(&event(records)).await;
+    let response = Relay::new(bus, Failures::BySequence)
+        .relay(&event(records))
+        .await
+        .unwrap();
     let mut failures = response.batch_item_failures;
     assert!(failures.len() <= 1);
     failures.pop().and_then(|failure| failure.item_identifier)
@@ -144,6 +147,28 @@ async fn a_bus_that_is_down_leaves_the_whole_batch_for_later() {
     };
     let records = [record(7, &order(0), 0, 1), record(8, &order(1), 0, 1)];
     assert_eq!(relay(&bus, &records).await.as_deref(), Some("7"));
+}
+
+#[tokio::test]
+async fn where_reports_are_not_read_a_failure_is_an_error_and_success_is_not() {
+    let records = [record(7, &order(0), 0, 1)];
+    let down = ScriptedBus {
+        down: true,
+        ..ScriptedBus::default()
+    };
+    assert!(
+        Relay::new(&down, Failures::ByError)
+            .relay(&event(&records))
+            .await
+            .is_err()
+    );
+    let up = ScriptedBus::default();
+    assert!(
+        Relay::new(&up, Failures::ByError)
+            .relay(&event(&records))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]

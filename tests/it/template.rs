@@ -1,0 +1,370 @@
+//! Tidiness of the template and of the crates: rules that hold for every queue, function and role.
+
+use serde_json::{Map, Value, json};
+use serde_yaml_ng::Value as Yaml;
+
+const TEMPLATE: &str = include_str!("../../template.yaml");
+const FOURTEEN_DAYS: u64 = 14 * 24 * 60 * 60;
+
+/// A YAML value as JSON, a short-form tag in its long form: `!Ref X` as `{"Ref": "X"}`.
+fn plain(yaml: Yaml) -> Value {
+    match yaml {
+        Yaml::Null => Value::Null,
+        Yaml::Bool(value) => json!(value),
+        Yaml::Number(value) => serde_json::to_value(value).unwrap(),
+        Yaml::String(value) => json!(value),
+        Yaml::Sequence(values) => values.into_iter().map(plain).collect(),
+        Yaml::Mapping(entries) => {
+            let name = |key: Yaml| key.as_str().unwrap().to_owned();
+            entries
+                .into_iter()
+                .map(|(key, value)| (name(key), plain(value)))
+                .collect()
+        }
+        Yaml::Tagged(tagged) => {
+            let tag = tagged.tag.to_string();
+            let tag = tag.trim_start_matches('!');
+            let name = if ["Ref", "Condition"].contains(&tag) {
+                tag.to_owned()
+            } else {
+                format!("Fn::{tag}")
+            };
+            Value::Object(Map::from_iter([(name, plain(tagged.value))]))
+        }
+    }
+}
+
+struct Template(Value);
+
+impl Template {
+    fn read() -> Self {
+        Self(plain(serde_yaml_ng::from_str(TEMPLATE).unwrap()))
+    }
+
+    fn resource(&self, name: &str) -> &Value {
+        let properties = &self.0["Resources"][name]["Properties"];
+        assert!(properties.is_object(), "there is no resource {name}");
+        properties
+    }
+
+    /// The resources of a type: their names and properties.
+    fn of_type(&self, resource_type: &str) -> Vec<(&String, &Value)> {
+        let resources = self.0["Resources"].as_object().unwrap().iter();
+        let of_type = resources.filter(|(_, resource)| resource["Type"] == resource_type);
+        of_type
+            .map(|(name, resource)| (name, &resource["Properties"]))
+            .collect()
+    }
+
+    fn functions(&self) -> Vec<(&String, &Value)> {
+        self.of_type("AWS::Serverless::Function")
+    }
+
+    /// The queues that functions read, with the function and its event.
+    fn sources(&self) -> Vec<(String, &Value, &Value)> {
+        let mut sources = Vec::new();
+        for (_, function) in self.functions() {
+            let events = function["Events"]
+                .as_object()
+                .into_iter()
+                .flat_map(|all| all.values());
+            for event in events.filter(|event| event["Type"] == "SQS") {
+                let queue = target(&event["Properties"]["Queue"]);
+                sources.push((queue, function, &event["Properties"]));
+            }
+        }
+        assert_eq!(sources.len(), 6, "six consumers");
+        sources
+    }
+
+    /// All statements of all roles, each with its role's name.
+    fn statements(&self) -> Vec<(&String, &Value)> {
+        let mut statements = Vec::new();
+        for (role, properties) in self.of_type("AWS::IAM::Role") {
+            for policy in properties["Policies"].as_array().into_iter().flatten() {
+                let of_policy = policy["PolicyDocument"]["Statement"].as_array().unwrap();
+                statements.extend(of_policy.iter().map(|statement| (role, statement)));
+            }
+        }
+        statements
+    }
+}
+
+/// The logical id that a `!Ref` or `!GetAtt` names.
+fn target(value: &Value) -> String {
+    let name = value["Ref"]
+        .as_str()
+        .or_else(|| value["Fn::GetAtt"].as_str());
+    name.and_then(|it| it.split('.').next())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// One or many.
+fn list(value: &Value) -> Vec<&Value> {
+    value
+        .as_array()
+        .map_or_else(|| vec![value], |values| values.iter().collect())
+}
+
+#[test]
+fn every_queue_that_is_read_has_a_dead_letter_queue_after_five_receives() {
+    let template = Template::read();
+    for (queue, _, _) in template.sources() {
+        let redrive = &template.resource(&queue)["RedrivePolicy"];
+        assert_eq!(redrive["maxReceiveCount"], 5, "{queue}");
+        let dead = target(&redrive["deadLetterTargetArn"]);
+        assert_eq!(
+            template.resource(&dead)["MessageRetentionPeriod"],
+            FOURTEEN_DAYS,
+            "{dead}"
+        );
+        assert!(
+            template.resource(&dead)["RedriveAllowPolicy"].is_object(),
+            "{dead}"
+        );
+    }
+}
+
+#[test]
+fn every_queue_that_is_not_read_by_a_function_has_an_alarm_on_its_depth() {
+    let template = Template::read();
+    let read: Vec<_> = template
+        .sources()
+        .into_iter()
+        .map(|(queue, _, _)| queue)
+        .collect();
+    let alarms = template.of_type("AWS::CloudWatch::Alarm");
+    for (queue, properties) in template.of_type("AWS::SQS::Queue") {
+        if read.contains(queue) {
+            continue;
+        }
+        let watches =
+            |alarm: &&(&String, &Value)| target(&alarm.1["Dimensions"][0]["Value"]) == *queue;
+        let (name, alarm) = alarms
+            .iter()
+            .find(watches)
+            .unwrap_or_else(|| panic!("{queue} has no alarm"));
+        assert_eq!(
+            alarm["MetricName"], "ApproximateNumberOfMessagesVisible",
+            "{name}"
+        );
+        assert_eq!(target(&alarm["AlarmActions"][0]), "AlarmsTopic", "{name}");
+        assert_eq!(
+            properties["MessageRetentionPeriod"], FOURTEEN_DAYS,
+            "{queue}"
+        );
+    }
+}
+
+#[test]
+fn a_message_stays_hidden_for_six_function_time_outs_and_the_batching_window() {
+    let template = Template::read();
+    let default = &template.0["Globals"]["Function"]["Timeout"];
+    for (queue, function, event) in template.sources() {
+        let timeout = function["Timeout"]
+            .as_u64()
+            .or_else(|| default.as_u64())
+            .unwrap();
+        let window = event["MaximumBatchingWindowInSeconds"]
+            .as_u64()
+            .unwrap_or_default();
+        let hidden = template.resource(&queue)["VisibilityTimeout"]
+            .as_u64()
+            .unwrap();
+        assert!(
+            hidden >= 6 * timeout + window,
+            "{queue}: {hidden} s for {timeout} s"
+        );
+    }
+}
+
+#[test]
+fn every_batch_is_answered_record_by_record() {
+    let template = Template::read();
+    for (name, function) in template.functions() {
+        for event in function["Events"]
+            .as_object()
+            .into_iter()
+            .flat_map(|all| all.values())
+        {
+            if ["SQS", "DynamoDB"].contains(&event["Type"].as_str().unwrap()) {
+                let answers = &event["Properties"]["FunctionResponseTypes"];
+                assert_eq!(*answers, json!(["ReportBatchItemFailures"]), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_function_has_a_role_and_a_log_group_with_retention_of_its_own() {
+    let template = Template::read();
+    let functions = template.functions();
+    assert_eq!(functions.len(), 9);
+    let mut roles: Vec<_> = functions
+        .iter()
+        .map(|(_, function)| target(&function["Role"]))
+        .collect();
+    for (name, function) in &functions {
+        let logs = target(&function["LoggingConfig"]["LogGroup"]);
+        let retention = &template.resource(&logs)["RetentionInDays"];
+        assert!(!retention.is_null(), "{name}");
+        let stem = name.trim_end_matches("Function");
+        assert_eq!(
+            (target(&function["Role"]), logs),
+            (format!("{stem}Role"), format!("{stem}Logs"))
+        );
+    }
+    roles.sort();
+    roles.dedup();
+    assert_eq!(
+        roles.len(),
+        functions.len(),
+        "no two functions share a role"
+    );
+}
+
+#[test]
+fn every_function_logs_json_and_is_traced() {
+    let template = Template::read();
+    let globals = &template.0["Globals"]["Function"];
+    assert_eq!(globals["LoggingConfig"]["LogFormat"], "JSON");
+    assert_eq!(globals["Tracing"], "Active");
+    for (name, machine) in template.of_type("AWS::Serverless::StateMachine") {
+        assert_eq!(machine["Tracing"]["Enabled"], true, "{name}");
+        assert_eq!(
+            machine["Logging"]["IncludeExecutionData"], false,
+            "{name}: it holds task tokens"
+        );
+    }
+}
+
+/// AWS lets no policy narrow these: whoever holds a task's token may answer it.
+const ANSWERS: [&str; 2] = ["states:SendTaskSuccess", "states:SendTaskFailure"];
+
+#[test]
+fn no_role_has_a_wildcard() {
+    for (role, statement) in Template::read().statements() {
+        assert_eq!(statement["Effect"], "Allow", "{role}");
+        for action in list(&statement["Action"]) {
+            assert!(
+                action.as_str().is_some_and(|it| !it.contains('*')),
+                "{role}: {action}"
+            );
+        }
+        if statement["Action"] != json!(ANSWERS) {
+            for resource in list(&statement["Resource"]) {
+                assert_ne!(resource, "*", "{role}: {statement}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_table_is_on_demand_encrypted_and_can_be_restored() {
+    let template = Template::read();
+    for (name, table) in template.of_type("AWS::DynamoDB::Table") {
+        assert_eq!(table["BillingMode"], "PAY_PER_REQUEST", "{name}");
+        assert_eq!(table["SSESpecification"]["SSEEnabled"], true, "{name}");
+        let restored = &table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"];
+        assert_eq!(*restored, true, "{name}");
+    }
+}
+
+#[test]
+fn every_route_of_the_api_is_closed() {
+    let template = Template::read();
+    let routes = template.of_type("AWS::ApiGatewayV2::Route");
+    assert_eq!(routes.len(), 2);
+    for (name, route) in routes {
+        assert_eq!(
+            route["AuthorizationType"],
+            json!({ "Fn::If": ["UsesJwt", "JWT", "AWS_IAM"] }),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_subscription_delivers_raw_messages_filters_on_the_body_and_has_dead_letters() {
+    let template = Template::read();
+    let queues = template.of_type("AWS::SNS::Subscription");
+    let queues: Vec<_> = queues
+        .into_iter()
+        .filter(|(_, it)| it["Protocol"] == "sqs")
+        .collect();
+    assert_eq!(queues.len(), 6);
+    for (name, subscription) in queues {
+        assert_eq!(subscription["RawMessageDelivery"], true, "{name}");
+        let dead = target(&subscription["RedrivePolicy"]["deadLetterTargetArn"]);
+        assert!(dead.ends_with("DeliveryDlq"), "{name}: {dead}");
+        if !subscription["FilterPolicy"].is_null() {
+            assert_eq!(subscription["FilterPolicyScope"], "MessageBody", "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_output_that_tools_rely_on_is_there() {
+    let template = Template::read();
+    let outputs = template.0["Outputs"].as_object().unwrap();
+    let mut wanted: Vec<String> = [
+        "ApiUrl",
+        "BusTopicArn",
+        "AlarmsTopicArn",
+        "NotificationsTopicArn",
+        "OrderSagaArn",
+        "OrdersTableName",
+        "IdempotencyTableName",
+        "StockTableName",
+        "FailuresTableName",
+        "AuditTableName",
+        "SandboxLedgerTableName",
+        "QuarantineQueueUrl",
+    ]
+    .map(str::to_owned)
+    .into();
+    for consumer in waybill_tests::CONSUMERS {
+        wanted.extend([format!("{consumer}QueueUrl"), format!("{consumer}DlqUrl")]);
+    }
+    for output in wanted {
+        assert!(outputs.contains_key(&output), "{output}");
+    }
+}
+
+/// The dependencies that a crate's manifest names, those of its tests included.
+#[track_caller]
+fn check_depends_on_none_of(manifest: &str, forbidden: &[&str]) {
+    for line in manifest.lines() {
+        let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
+        let is_forbidden = |it: &&str| name == *it || (it.ends_with('-') && name.starts_with(*it));
+        assert!(!forbidden.iter().any(is_forbidden), "{line}");
+    }
+}
+
+#[test]
+fn the_domain_knows_no_aws_and_the_reusable_crates_know_no_orders() {
+    let domain = include_str!("../../crates/domain/Cargo.toml");
+    let outside = [
+        "aws-",
+        "aws_lambda_events",
+        "lambda_runtime",
+        "tokio",
+        "serde",
+        "serde_json",
+    ];
+    check_depends_on_none_of(domain, &outside);
+    let orders = [
+        "domain",
+        "contracts",
+        "ports",
+        "saga-step",
+        "aws-adapters",
+        "testkit",
+    ];
+    check_depends_on_none_of(include_str!("../../crates/idempotency/Cargo.toml"), &orders);
+    check_depends_on_none_of(
+        include_str!("../../crates/message-worker/Cargo.toml"),
+        &orders,
+    );
+}

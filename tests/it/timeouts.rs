@@ -1,0 +1,216 @@
+//! Steps that get no answer in time: dead letters, alarms, and the undo that follows.
+
+use serde_json::Value;
+use waybill_tests::invariants::{Accounts, Asked};
+use waybill_tests::{
+    Effect, Environment, Order, QUICKLY, QueuedMessage, SLOWLY, StockLevel, Tap, unique, wait_until,
+};
+
+/// What a worker says of a message that it gave up on.
+fn check_metadata(dead: &QueuedMessage, consumer: &str, order: &str) {
+    let failure = dead.failure();
+    let body: Value = serde_json::from_str(&dead.body).unwrap();
+    assert_eq!(failure["errorClass"], "transient", "{failure}");
+    assert_eq!(failure["errorName"], "ProviderUnavailable", "{failure}");
+    assert_eq!(failure["consumer"], consumer, "{failure}");
+    assert_eq!(failure["attempts"], 5, "{failure}");
+    assert_eq!(failure["correlationId"], body["correlationid"], "{failure}");
+    for stamp in [
+        "firstSeen",
+        "failedAt",
+        "bodySha256",
+        "messageId",
+        "schema",
+        "schemaHash",
+    ] {
+        assert!(failure[stamp].is_string(), "{stamp}: {failure}");
+    }
+    assert!(
+        failure["cause"]
+            .as_array()
+            .is_some_and(|cause| !cause.is_empty()),
+        "{failure}"
+    );
+    assert_eq!(body["subject"], order, "the body is unchanged");
+    for (short, value) in [
+        ("errorName", &failure["errorName"]),
+        ("consumer", &failure["consumer"]),
+    ] {
+        assert_eq!(
+            dead.attributes.get(short).map(String::as_str),
+            value.as_str()
+        );
+    }
+}
+
+async fn alarm_is(environment: &Environment, alarm: &str, wanted: &str) {
+    wait_until(
+        &format!("the alarm {alarm} is {wanted}"),
+        SLOWLY,
+        async || {
+            let state = environment.alarm_state(alarm).await;
+            if state == wanted { Ok(()) } else { Err(state) }
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_payment_that_never_answers_ends_in_the_dead_letters_and_people_hear_of_it_once() {
+    let environment = Environment::connect().await;
+    alarm_is(&environment, "payment-dlq", "OK").await;
+    let sku = unique("MUG");
+    environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
+    let order = Order::of(&sku).paid_by("sandbox_unavailable");
+    let id = order.id();
+    let mut people = Tap::on_notifications(&environment).await;
+    environment.accept(&order).await;
+
+    let dead = environment.arrived(environment.dlq("Payment"), &id).await;
+    check_metadata(&dead, "payment", &id);
+    alarm_is(&environment, "payment-dlq", "ALARM").await;
+    people
+        .until("people hear of the dead letter", SLOWLY, |tap| {
+            alarms(tap) > 0
+        })
+        .await;
+    check_notice(&people, &dead);
+
+    let view = environment.ended_within(&id, SLOWLY).await;
+    assert_eq!(
+        (view.status.as_str(), view.reason.as_str()),
+        ("failed", "payment-timed-out")
+    );
+    assert_eq!(view.events, ["order.placed", "order.failed"]);
+    assert_eq!(environment.ledger(&id).await, [], "nothing was captured");
+    people.listen().await;
+    assert_eq!(alarms(&people), 1, "one notification, not one per look");
+    people.close().await;
+
+    replayed_too_late(&environment, "Payment", &dead, &id).await;
+    assert_eq!(
+        environment.ledger(&id).await,
+        [],
+        "the late charge was barred"
+    );
+    environment.remove(environment.dlq("Payment"), &id).await;
+    alarm_is(&environment, "payment-dlq", "OK").await;
+}
+
+/// How many notices there are about this dead letter queue.
+fn alarms(tap: &Tap<'_>) -> usize {
+    let about = |text: &str| text.contains("payment-dlq");
+    tap.notices()
+        .iter()
+        .filter(|notice| about(&notice.subject) || about(&notice.text))
+        .count()
+}
+
+/// The notice says which queue, how many, since when, whose, and what to do next.
+fn check_notice(tap: &Tap<'_>, dead: &QueuedMessage) {
+    let notices = tap.notices();
+    let notice = notices
+        .iter()
+        .find(|notice| notice.text.contains("payment-dlq"))
+        .unwrap();
+    let correlation = dead.failure()["correlationId"].as_str().unwrap().to_owned();
+    for wanted in [
+        "payment-dlq",
+        "1 message",
+        &correlation,
+        "ProviderUnavailable",
+    ] {
+        assert!(
+            notice.text.contains(wanted),
+            "{wanted} is not in: {}",
+            notice.text
+        );
+    }
+    assert!(
+        !notice.subject.is_empty() && notice.subject.len() <= 100,
+        "{}",
+        notice.subject
+    );
+}
+
+/// A dead letter that comes back after its step was undone is refused, without an error.
+async fn replayed_too_late(
+    environment: &Environment,
+    consumer: &str,
+    dead: &QueuedMessage,
+    order: &str,
+) {
+    environment.remove(environment.dlq(consumer), order).await;
+    environment
+        .put(environment.queue(consumer), &dead.body)
+        .await;
+    environment.dealt_with(consumer, order).await;
+}
+
+#[tokio::test]
+async fn a_shipment_that_never_answers_is_cancelled_released_and_refunded() {
+    let environment = Environment::connect().await;
+    let sku = unique("MUG");
+    environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
+    let order = Order::of(&sku).shipped_to("00001");
+    let id = order.id();
+    let mut tap = Tap::on_order(&environment, &id).await;
+    environment.accept(&order).await;
+
+    let dead = environment.arrived(environment.dlq("Shipping"), &id).await;
+    check_metadata(&dead, "shipping", &id);
+    let view = environment.ended_within(&id, SLOWLY).await;
+    assert_eq!(
+        (view.status.as_str(), view.reason.as_str()),
+        ("failed", "shipment-timed-out")
+    );
+    let events = [
+        "order.placed",
+        "payment.captured",
+        "stock.reserved",
+        "stock.released",
+        "payment.refunded",
+        "order.failed",
+    ];
+    assert_eq!(view.events, events);
+    tap.next("order.failed").await;
+    for undo in ["shipment.cancel", "stock.release", "payment.refund"] {
+        assert_eq!(tap.named(undo).len(), 1, "{undo} of order {id}");
+    }
+    tap.close().await;
+
+    replayed_too_late(&environment, "Shipping", &dead, &id).await;
+    let effect = |kind: &str| Effect {
+        kind: kind.to_owned(),
+        amount: order.total(),
+    };
+    assert_eq!(
+        environment.ledger(&id).await,
+        [effect("capture"), effect("refund")]
+    );
+    assert_eq!(environment.stock(&sku).await, StockLevel::new(5, 0, 0));
+    wait_until(
+        &format!("the end of order {id} is audited"),
+        QUICKLY,
+        async || {
+            let seen = environment
+                .audit(&id)
+                .await
+                .iter()
+                .filter(|it| it.sequence.is_some())
+                .count();
+            if seen == events.len() {
+                Ok(())
+            } else {
+                Err(format!("{seen} events"))
+            }
+        },
+    )
+    .await;
+    let asked = Asked {
+        orders: vec![order],
+        stock: vec![(sku, 5)],
+        ..Asked::default()
+    };
+    Accounts::open(&environment, asked).await.check();
+}
