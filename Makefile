@@ -49,6 +49,7 @@ build: setup ## Build the functions and the programs
 
 up: setup ## Start an emulated AWS with the stack on it, or redeploy to it (NAME=dev)
 	@$(ENVIRONMENT) up --name $(NAME)
+	@printf '\nTo use it from this shell:  . .local/%s/env\n' "$(NAME)"
 
 down: setup ## Stop it (NAME=dev)
 	@$(ENVIRONMENT) down --name $(NAME)

@@ -280,7 +280,6 @@ def up(environment, wanted_port):
         write_env(environment, port, outputs)
         start_feed(environment, port)
         step.text = shown(environment.env_file)
-    print(f"\nTo use it from this shell:  . {shown(environment.env_file)}")
 
 
 def check_machine():

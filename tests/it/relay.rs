@@ -91,7 +91,7 @@ async fn published_in_order(environment: &Environment, id: &str) {
 async fn deny(environment: &Environment, role: &str) {
     let policy = json!({
         "Version": "2012-10-17",
-        "Statement": [{ "Effect": "Deny", "Action": "sns:Publish", "Resource": "*" }]
+        "Statement": [{ "Effect": "Deny", "Action": "sns:Publish*", "Resource": "*" }]
     })
     .to_string();
     let parameters = [

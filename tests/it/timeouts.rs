@@ -58,6 +58,11 @@ async fn alarm_is(environment: &Environment, alarm: &str, wanted: &str) {
 #[tokio::test]
 async fn a_payment_that_never_answers_ends_in_the_dead_letters_and_people_hear_of_it_once() {
     let environment = Environment::connect().await;
+    let old = environment.peek(environment.dlq("Payment")).await;
+    assert!(
+        old.is_empty(),
+        "the alarm is on already; start a fresh environment: {old:?}"
+    );
     alarm_is(&environment, "payment-dlq", "OK").await;
     let sku = unique("MUG");
     environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
