@@ -1,7 +1,7 @@
 //! A queue worker as a Lambda function.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -47,11 +47,36 @@ pub async fn serve_queue<Q: Queue, H: Handler, O: Observer>(
 ) -> Result<(), lambda_runtime::Error> {
     let worker = &worker;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
-        let deadline = deadline_from(event.context.deadline());
+        let deadline = deadline_from(sane(event.context.deadline()));
         worker
             .run(event.payload, deadline)
             .await
             .map_err(lambda_runtime::Error::from)
     }))
     .await
+}
+
+/// `cargo lambda watch` gives a deadline a few minutes after 1970. On AWS that
+/// cannot be, so that a deadline which has passed still means that no time is left.
+fn sane(deadline: SystemTime) -> SystemTime {
+    const YEAR_2020: Duration = Duration::from_secs(1_577_836_800);
+    const A_WHILE: Duration = Duration::from_secs(30);
+    if deadline < SystemTime::UNIX_EPOCH + YEAR_2020 {
+        SystemTime::now() + A_WHILE
+    } else {
+        deadline
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_deadline_that_no_lambda_can_have_is_replaced() {
+        let passed = SystemTime::now() - Duration::from_secs(1);
+        assert_eq!(sane(passed), passed);
+        let impossible = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
+        assert!(sane(impossible) > SystemTime::now());
+    }
 }

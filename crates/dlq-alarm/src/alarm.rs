@@ -23,9 +23,12 @@ struct Trigger {
     dimensions: Vec<Dimension>,
 }
 
+/// CloudWatch writes these two in lower case, unlike the rest; the emulator does not.
 #[derive(Debug, Clone, Deserialize)]
 struct Dimension {
+    #[serde(alias = "Name")]
     name: String,
+    #[serde(alias = "Value")]
     value: String,
 }
 

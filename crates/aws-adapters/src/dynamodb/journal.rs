@@ -158,7 +158,7 @@ fn move_pieces(table: &str, movement: Movement, line: &ItemQuantity) -> Result<U
         .expression_attribute_names("#from", from)
         .expression_attribute_names("#to", to)
         .expression_attribute_values(":pieces", number(line.quantity.get()))
-        .expression_attribute_values(":zero", number(0))
+        .expression_attribute_values(":zero", number(0_u64))
         .build()
 }
 
