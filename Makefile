@@ -48,6 +48,7 @@ build: setup ## Build the functions and the programs
 	$(TOOLS_FIRST) SAM_BUILD_MODE=debug CARGO_LAMBDA_COMPILER=cargo sam build --config-env local
 
 up: setup ## Start an emulated AWS with the stack on it, or redeploy to it (NAME=dev)
+	cargo build $(PROGRAMS)
 	@$(ENVIRONMENT) up --name $(NAME)
 	@printf '\nTo use it from this shell:  . .local/%s/env\n' "$(NAME)"
 
@@ -96,7 +97,7 @@ advisories: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Known vulnerabi
 	$(TOOLS_FIRST) cargo deny check advisories
 
 .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION):
-	cargo install --locked --root .local/cargo --target-dir .local/cargo/target --version $(CARGO_DENY_VERSION) cargo-deny
+	cargo install --debug --locked --root .local/cargo --target-dir .local/cargo/target --version $(CARGO_DENY_VERSION) cargo-deny
 	@rm -rf .local/cargo/target
 	@touch $@
 

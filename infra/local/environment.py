@@ -350,6 +350,12 @@ def describe(environment, variables):
     return outputs
 
 
+def programs():
+    """Where cargo puts the `waybill` command."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return (target / os.environ.get("CARGO_BUILD_TARGET", "") / "debug").resolve()
+
+
 def write_env(environment, port, outputs):
     settings = {
         "AWS_ENDPOINT_URL": endpoint(port),
@@ -362,6 +368,7 @@ def write_env(environment, port, outputs):
     }
     lines = [f"unset {' '.join(FOREIGN_VARIABLES)}"]
     lines += [f"export {key}='{value}'" for key, value in settings.items()]
+    lines.append(f"export PATH='{programs()}':\"$PATH\"")
     environment.env_file.write_text("\n".join(lines) + "\n")
 
 
