@@ -5,6 +5,7 @@
 //! and are trusted from then on.
 
 mod ids;
+mod knowledge;
 mod money;
 mod order;
 pub mod payment;
@@ -15,6 +16,7 @@ pub mod stock;
 mod text;
 
 pub use ids::{CorrelationId, CustomerId, IdempotencyKey, OrderId, Sku};
+pub use knowledge::Knowledge;
 pub use money::{Currency, Money, Overflow};
 pub use order::{
     Address, Item, MAX_ITEMS, MAX_TOTAL, NewOrder, OrderFault, PaymentMethod, UnitPrice,

@@ -3,7 +3,7 @@
 //! An action and its undo stand side by side. The undo reads what the action
 //! recorded, never what the message claims.
 
-use crate::Money;
+use crate::{Knowledge, Money};
 
 /// What a charge came to; recorded as the step's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +38,6 @@ pub enum Refund {
     NothingToRefund,
 }
 
-/// What is known of the charge when its undo begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChargeKnowledge<'a> {
-    /// It never began, and now never will.
-    NeverRan,
-    /// It was recorded.
-    Recorded(&'a Charge),
-    /// It began and its outcome was never recorded: only the provider knows.
-    Unknown,
-}
-
 /// What the undo has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefundDecision {
@@ -59,12 +48,12 @@ pub enum RefundDecision {
 }
 
 /// Decides what the undo of a charge has to do.
-pub fn decide_refund(charge: ChargeKnowledge<'_>) -> RefundDecision {
+pub fn decide_refund(charge: &Knowledge<Charge>) -> RefundDecision {
     match charge {
-        ChargeKnowledge::NeverRan | ChargeKnowledge::Recorded(Charge::Declined { .. }) => {
+        Knowledge::NeverRan | Knowledge::Recorded(Charge::Declined { .. }) => {
             RefundDecision::Nothing
         }
-        ChargeKnowledge::Recorded(Charge::Captured { .. }) | ChargeKnowledge::Unknown => {
+        Knowledge::Recorded(Charge::Captured { .. }) | Knowledge::Unknown => {
             RefundDecision::AskProvider
         }
     }
@@ -77,7 +66,7 @@ mod tests {
     #[test]
     fn a_charge_with_an_unknown_outcome_is_refunded_by_asking_the_provider() {
         assert_eq!(
-            decide_refund(ChargeKnowledge::Unknown),
+            decide_refund(&Knowledge::Unknown),
             RefundDecision::AskProvider
         );
     }
@@ -88,11 +77,8 @@ mod tests {
             code: "x".into(),
             message: "y".into(),
         };
-        let decision = decide_refund(ChargeKnowledge::Recorded(&declined));
+        let decision = decide_refund(&Knowledge::Recorded(declined));
         assert_eq!(decision, RefundDecision::Nothing);
-        assert_eq!(
-            decide_refund(ChargeKnowledge::NeverRan),
-            RefundDecision::Nothing
-        );
+        assert_eq!(decide_refund(&Knowledge::NeverRan), RefundDecision::Nothing);
     }
 }

@@ -1,6 +1,6 @@
 //! The shipment of an order: what handing over and calling off come to.
 
-use crate::ItemQuantity;
+use crate::{ItemQuantity, Knowledge};
 
 /// What a hand-over to the warehouse came to; recorded as the step's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,17 +33,6 @@ pub enum Cancellation {
     NothingToCancel,
 }
 
-/// What is known of the hand-over when its undo begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShipmentKnowledge<'a> {
-    /// It never began, and now never will.
-    NeverRan,
-    /// It was recorded.
-    Recorded(&'a Shipment),
-    /// It began and its outcome was never recorded: only the warehouse knows.
-    Unknown,
-}
-
 /// What the undo has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelDecision<'a> {
@@ -58,15 +47,15 @@ pub enum CancelDecision<'a> {
 }
 
 /// Decides what the undo of a hand-over has to do.
-pub fn decide_cancel(shipment: ShipmentKnowledge<'_>) -> CancelDecision<'_> {
+pub fn decide_cancel(shipment: &Knowledge<Shipment>) -> CancelDecision<'_> {
     match shipment {
-        ShipmentKnowledge::NeverRan | ShipmentKnowledge::Recorded(Shipment::Refused { .. }) => {
+        Knowledge::NeverRan | Knowledge::Recorded(Shipment::Refused { .. }) => {
             CancelDecision::Nothing
         }
-        ShipmentKnowledge::Recorded(Shipment::Created { items, .. }) => {
+        Knowledge::Recorded(Shipment::Created { items, .. }) => {
             CancelDecision::AskWarehouse { shipped: items }
         }
-        ShipmentKnowledge::Unknown => CancelDecision::AskWarehouse { shipped: &[] },
+        Knowledge::Unknown => CancelDecision::AskWarehouse { shipped: &[] },
     }
 }
 
@@ -76,13 +65,13 @@ mod tests {
 
     #[test]
     fn only_recorded_pieces_are_put_back() {
-        let decision = decide_cancel(ShipmentKnowledge::Unknown);
-        assert_eq!(decision, CancelDecision::AskWarehouse { shipped: &[] });
+        let nothing_moved = CancelDecision::AskWarehouse { shipped: &[] };
+        assert_eq!(decide_cancel(&Knowledge::Unknown), nothing_moved);
         let refused = Shipment::Refused {
             code: "x".into(),
             message: "y".into(),
         };
-        let decision = decide_cancel(ShipmentKnowledge::Recorded(&refused));
-        assert_eq!(decision, CancelDecision::Nothing);
+        let refused = Knowledge::Recorded(refused);
+        assert_eq!(decide_cancel(&refused), CancelDecision::Nothing);
     }
 }

@@ -1,10 +1,10 @@
 //! Charges and refunds orders.
 
 use contracts::{Command, CommandMessage, ContractError, Event, Reason, Timestamp, saga};
-use domain::payment::{Charge, ChargeKnowledge, Refund, RefundDecision, decide_refund};
-use idempotency::{ActionOutcome, Clock, InvalidResult, ResultJson};
+use domain::payment::{Charge, Refund, RefundDecision, decide_refund};
+use idempotency::{ActionOutcome, Clock, ResultJson};
 use ports::{Answer, ChargeRequest, OrderChange, PaymentProvider, RefundRequest};
-use saga_step::{Done, Effects, StepError, action_id, lineage};
+use saga_step::{Done, Effects, StepError, action_id, knowledge, lineage, stored};
 
 /// The charge and its undo.
 #[derive(Debug)]
@@ -62,16 +62,8 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
         message: &CommandMessage,
         action: &ActionOutcome,
     ) -> Result<Done, StepError> {
-        let recorded = match action {
-            ActionOutcome::Completed { result } => Some(read(result)?),
-            ActionOutcome::NeverRan | ActionOutcome::Unknown => None,
-        };
-        let knowledge = match (&recorded, action) {
-            (Some(charge), _) => ChargeKnowledge::Recorded(charge),
-            (None, ActionOutcome::NeverRan) => ChargeKnowledge::NeverRan,
-            (None, _) => ChargeKnowledge::Unknown,
-        };
-        let refund = match decide_refund(knowledge) {
+        let known = knowledge(action, read)?;
+        let refund = match decide_refund(&known) {
             RefundDecision::Nothing => Refund::NothingToRefund,
             RefundDecision::AskProvider => {
                 let request = RefundRequest {
@@ -111,8 +103,4 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
 
 fn read(result: &ResultJson) -> Result<Charge, StepError> {
     contracts::charge::read(result.as_str()).map_err(|error| StepError::Damaged(Box::new(error)))
-}
-
-fn stored(json: String) -> Result<ResultJson, StepError> {
-    ResultJson::from_json(json).map_err(|error: InvalidResult| StepError::Damaged(Box::new(error)))
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use contracts::{CommandMessage, Lineage};
+use domain::Knowledge;
 use idempotency::{
     ActionOutcome, Begin, BeginUndo, Claim, Clock, ResultJson, Started, StoreError, UndoStarted,
 };
@@ -187,6 +188,29 @@ fn keep(released: Result<(), StoreError>) {
     if let Err(error) = released {
         tracing::warn!(error = %error, "the claim could not be given back");
     }
+}
+
+/// What is known of an action whose result `read` can read.
+///
+/// # Errors
+/// [`StepError::Damaged`] where the result cannot be read.
+pub fn knowledge<T>(
+    action: &ActionOutcome,
+    read: impl Fn(&ResultJson) -> Result<T, StepError>,
+) -> Result<Knowledge<T>, StepError> {
+    Ok(match action {
+        ActionOutcome::NeverRan => Knowledge::NeverRan,
+        ActionOutcome::Completed { result } => Knowledge::Recorded(read(result)?),
+        ActionOutcome::Unknown => Knowledge::Unknown,
+    })
+}
+
+/// A result as the step's record stores it.
+///
+/// # Errors
+/// [`StepError::Damaged`] where it is too large to be one.
+pub fn stored(json: String) -> Result<ResultJson, StepError> {
+    ResultJson::from_json(json).map_err(|error| StepError::Damaged(Box::new(error)))
 }
 
 /// Where the messages that a command leads to come from.

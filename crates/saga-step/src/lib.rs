@@ -27,7 +27,9 @@ use idempotency::{Claim, Clock, Fingerprint, Key, Lease};
 use message_worker::RecordContext;
 use ports::Answer;
 
-pub use claimed::{ClaimedSteps, Done, Effects, PROVIDER_TIME_LIMIT, already_undone, lineage};
+pub use claimed::{
+    ClaimedSteps, Done, Effects, PROVIDER_TIME_LIMIT, already_undone, knowledge, lineage, stored,
+};
 pub use error::StepError;
 pub use handler::StepHandler;
 

@@ -4,12 +4,12 @@
 //! shipment, and back in the one that records its cancellation.
 
 use contracts::{Command, CommandMessage, ContractError, Event, Timestamp, saga};
-use domain::shipment::{CancelDecision, Cancellation, Shipment, ShipmentKnowledge, decide_cancel};
+use domain::shipment::{CancelDecision, Cancellation, Shipment, decide_cancel};
 use domain::stock::Movement;
 use domain::{ItemQuantity, Step};
-use idempotency::{ActionOutcome, Clock, InvalidResult, ResultJson};
+use idempotency::{ActionOutcome, Clock, ResultJson};
 use ports::{Answer, CancelRequest, OrderChange, ShipRequest, StockMove, Warehouse};
-use saga_step::{Done, Effects, StepError, action_id, lineage};
+use saga_step::{Done, Effects, StepError, action_id, knowledge, lineage, stored};
 
 /// The hand-over and its undo.
 #[derive(Debug)]
@@ -108,16 +108,8 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
         message: &CommandMessage,
         action: &ActionOutcome,
     ) -> Result<Done, StepError> {
-        let recorded = match action {
-            ActionOutcome::Completed { result } => Some(read(result)?),
-            ActionOutcome::NeverRan | ActionOutcome::Unknown => None,
-        };
-        let knowledge = match (&recorded, action) {
-            (Some(shipment), _) => ShipmentKnowledge::Recorded(shipment),
-            (None, ActionOutcome::NeverRan) => ShipmentKnowledge::NeverRan,
-            (None, _) => ShipmentKnowledge::Unknown,
-        };
-        let (cancellation, shipped) = match decide_cancel(knowledge) {
+        let known = knowledge(action, read)?;
+        let (cancellation, shipped) = match decide_cancel(&known) {
             CancelDecision::Nothing => (Cancellation::NothingToCancel, &[][..]),
             CancelDecision::AskWarehouse { shipped } => (self.call_off(message).await?, shipped),
         };
@@ -151,8 +143,4 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
 
 fn read(result: &ResultJson) -> Result<Shipment, StepError> {
     contracts::shipment::read(result.as_str()).map_err(|error| StepError::Damaged(Box::new(error)))
-}
-
-fn stored(json: String) -> Result<ResultJson, StepError> {
-    ResultJson::from_json(json).map_err(|error: InvalidResult| StepError::Damaged(Box::new(error)))
 }

@@ -6,10 +6,10 @@ use contracts::{Command, CommandMessage, ContractError, Event, Timestamp, saga};
 use domain::stock::{Movement, Reservation};
 use domain::{ItemQuantity, Sku};
 use idempotency::record::decide_begin_undo;
-use idempotency::{ActionOutcome, Begin, BeginUndo, Claim, Clock, InvalidResult, ResultJson};
+use idempotency::{ActionOutcome, Begin, BeginUndo, Claim, Clock, ResultJson};
 use message_worker::RecordContext;
 use ports::{Answer, OrderChange, Reserve, StockJournal, StockMove};
-use saga_step::{StepError, Steps, already_undone, claim, lineage};
+use saga_step::{StepError, Steps, already_undone, claim, lineage, stored};
 
 /// The reservation and its undo.
 #[derive(Debug)]
@@ -71,55 +71,32 @@ impl<J: StockJournal, C: Clock> Stock<J, C> {
             BeginUndo::Start(started) => started.action,
             known => return answer_known_undo(known, claim),
         };
-        let refused = match &action {
-            ActionOutcome::NeverRan => {
-                let nothing = stored(contracts::undo::write(false, None))?;
-                return self.settle(self.journal.bury(claim, &nothing).await?, &nothing, claim);
-            }
-            ActionOutcome::Completed { result } => {
-                self.undo(message, &read(result)?, claim).await?
-            }
+        let items = match action {
+            ActionOutcome::NeverRan => return self.bury(claim).await,
+            ActionOutcome::Completed { result } => held(read(&result)?),
             ActionOutcome::Unknown => {
                 return Err(StepError::Damaged(
                     "a reservation is never half done".into(),
                 ));
             }
         };
-        self.settle(refused.0, &refused.1, claim)
-    }
-
-    async fn undo(
-        &self,
-        message: &CommandMessage,
-        reservation: &Reservation,
-        claim: &Claim,
-    ) -> Result<(Option<BeginUndo>, ResultJson), StepError> {
-        let change = match reservation {
-            Reservation::Reserved { items } => {
-                let event = Event::StockReleased(items.clone());
-                Some(self.change(message, &event, Some((Movement::Release, items))))
-            }
-            Reservation::OutOfStock { .. } => None,
-        };
+        let change = items.map(|items| {
+            let event = Event::StockReleased(items.clone());
+            self.change(message, &event, Some((Movement::Release, &items)))
+        });
         let result = stored(contracts::undo::write(change.is_some(), None))?;
         let refused = self
             .journal
             .undo_at_once(claim, &result, change.as_ref())
             .await?;
-        Ok((refused, result))
+        answer_undo(refused, result, claim)
     }
 
-    /// The answer to an undo that was committed, or that another delivery came before.
-    fn settle(
-        &self,
-        refused: Option<BeginUndo>,
-        result: &ResultJson,
-        claim: &Claim,
-    ) -> Result<Answer, StepError> {
-        match refused {
-            None => Ok(Answer::Success(result.as_str().to_owned())),
-            Some(known) => answer_known_undo(known, claim),
-        }
+    /// Leaves a tombstone: nothing was reserved, and from now on nothing will be.
+    async fn bury(&self, claim: &Claim) -> Result<Answer, StepError> {
+        let result = stored(contracts::undo::write(false, None))?;
+        let refused = self.journal.bury(claim, &result).await?;
+        answer_undo(refused, result, claim)
     }
 
     fn change(
@@ -172,6 +149,18 @@ fn answer_known(begin: Begin, own: &ResultJson, claim: &Claim) -> Result<Answer,
     }
 }
 
+/// The answer to a release, unless another delivery came before it.
+fn answer_undo(
+    refused: Option<BeginUndo>,
+    result: ResultJson,
+    claim: &Claim,
+) -> Result<Answer, StepError> {
+    match refused {
+        None => Ok(Answer::Success(result.into_string())),
+        Some(known) => answer_known_undo(known, claim),
+    }
+}
+
 /// The answer to a release that another delivery came before.
 fn answer_known_undo(begin: BeginUndo, claim: &Claim) -> Result<Answer, StepError> {
     match begin {
@@ -181,6 +170,14 @@ fn answer_known_undo(begin: BeginUndo, claim: &Claim) -> Result<Answer, StepErro
         BeginUndo::Abandoned => Err(StepError::Abandoned),
         // The record changed between the look and the write: look again.
         BeginUndo::Start(_) => Err(StepError::Superseded),
+    }
+}
+
+/// What a reservation holds, if anything.
+fn held(reservation: Reservation) -> Option<Vec<ItemQuantity>> {
+    match reservation {
+        Reservation::Reserved { items } => Some(items),
+        Reservation::OutOfStock { .. } => None,
     }
 }
 
@@ -201,8 +198,4 @@ fn answer(result: &ResultJson) -> Result<Answer, StepError> {
 fn read(result: &ResultJson) -> Result<Reservation, StepError> {
     contracts::reservation::read(result.as_str())
         .map_err(|error| StepError::Damaged(Box::new(error)))
-}
-
-fn stored(json: String) -> Result<ResultJson, StepError> {
-    ResultJson::from_json(json).map_err(|error: InvalidResult| StepError::Damaged(Box::new(error)))
 }
