@@ -88,6 +88,7 @@ e2e: setup ## Tests on the deployed template, in an environment of their own
 	$(ENVIRONMENT) up --name test; \
 	. .local/test/env; \
 	export WAYBILL_REQUIRE_EMULATOR=1; \
+	export RUST_TEST_THREADS=16; \
 	cargo test $(ALL) --test dynamodb --test sqs --test it
 
 deny: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Licences, sources and duplicates of dependencies

@@ -1,5 +1,6 @@
 //! Orders that succeed, however bumpy the way.
 
+use serde_json::json;
 use waybill_tests::invariants::{Accounts, Asked};
 use waybill_tests::{
     Captured, Effect, Environment, Order, QUICKLY, StockLevel, Tap, unique, wait_until,
@@ -113,6 +114,58 @@ async fn audited(environment: &Environment, id: &str, tap: &Tap<'_>, wanted: &[(
             );
         }
     }
+}
+
+#[tokio::test]
+async fn an_order_of_fifty_lines_is_fulfilled_as_a_whole() {
+    let environment = Environment::connect().await;
+    let skus: Vec<_> = (0..domain::MAX_ITEMS).map(|_| unique("PART")).collect();
+    for sku in &skus {
+        environment.seed(sku, StockLevel::new(4, 0, 0)).await;
+    }
+    let mut order = Order::of(&skus[0]);
+    for sku in &skus[1..] {
+        order = order.and(sku, 1, 10);
+    }
+    let id = environment.accept(&order).await;
+    assert_eq!(environment.ended(&id).await.status, "completed");
+    assert_eq!(environment.stock(&skus[0]).await, StockLevel::new(2, 0, 2));
+    for sku in &skus[1..] {
+        assert_eq!(
+            environment.stock(sku).await,
+            StockLevel::new(3, 0, 1),
+            "{sku}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_article_in_two_lines_is_taken_for_both() {
+    let environment = Environment::connect().await;
+    let sku = unique("MUG");
+    environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
+    let order = Order::of(&sku).and(&sku, 3, 100);
+    let id = environment.accept(&order).await;
+    assert_eq!(environment.ended(&id).await.status, "completed");
+    assert_eq!(environment.stock(&sku).await, StockLevel::new(0, 0, 5));
+    assert_eq!(environment.ledger(&id).await, effects(2800));
+}
+
+#[tokio::test]
+async fn text_that_looks_like_code_is_text_on_the_whole_way() {
+    let environment = Environment::connect().await;
+    let sku = unique("MUG");
+    environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
+    let mut order = Order::of(&sku);
+    order.body["customerId"] = json!(format!("{{%$states.input%}}{}", unique("")));
+    order.body["shipTo"]["name"] = json!("Zo\u{eb} \u{1f600} \u{2028} \u{674e}");
+    order.body["shipTo"]["line2"] = json!("c/o \"O'Neil\" \\ {% $error('x') %} ${BusTopicArn}");
+    let mut tap = Tap::on_order(&environment, &order.id()).await;
+    environment.accept(&order).await;
+    let command = tap.next("shipment.create").await;
+    assert_eq!(command.message["data"]["shipTo"], order.body["shipTo"]);
+    assert_eq!(environment.ended(&order.id()).await.status, "completed");
+    tap.close().await;
 }
 
 #[tokio::test]
@@ -236,7 +289,7 @@ async fn no_function_logs_a_task_token_or_a_name() {
     environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
     let name = unique("Person");
     let mut order = Order::of(&sku);
-    order.body["shipTo"]["name"] = serde_json::json!(name);
+    order.body["shipTo"]["name"] = json!(name);
     let mut tap = Tap::on_order(&environment, &order.id()).await;
     environment.accept(&order).await;
     tap.next("order.completed").await;

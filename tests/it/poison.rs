@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 use waybill_tests::{
-    Environment, QUICKLY, QueuedMessage, StockLevel, Tap, messages, unique, wait_until,
+    CONSUMERS, Environment, QUICKLY, QueuedMessage, StockLevel, Tap, messages, unique, wait_until,
 };
 
 /// A good message for a consumer, which stands between two bad ones.
@@ -201,6 +201,50 @@ async fn the_audit_recorder_quarantines_what_it_cannot_read_and_records_the_neig
 #[tokio::test]
 async fn the_notifier_quarantines_what_it_cannot_read_and_tells_of_the_neighbour() {
     check("Notify", "notify").await;
+}
+
+#[tokio::test]
+async fn whatever_is_put_onto_a_queue_is_kept_as_it_is() {
+    let environment = Environment::connect().await;
+    for consumer in CONSUMERS {
+        let marker = unique("garbage");
+        let bodies = [
+            format!("\"{marker}\""),
+            format!("[\"{marker}\"]"),
+            format!("{{\"note\": \"{marker}\"}}"),
+            format!("<order>{marker}</order>"),
+            format!("\u{feff}{{\"note\": \"{marker}\"}}"),
+            format!("{}{marker}", "[".repeat(5_000)),
+            format!("{{\"{marker}\": \"{}\"}}", "é".repeat(50_000)),
+        ];
+        for body in &bodies {
+            environment.put(environment.queue(consumer), body).await;
+        }
+        let what = format!("all garbage on the queue of {consumer} is in quarantine");
+        let kept = wait_until(&what, QUICKLY, async || {
+            let kept = environment.holding(environment.quarantine(), &marker).await;
+            if kept.len() == bodies.len() {
+                Ok(kept)
+            } else {
+                Err(kept.len().to_string())
+            }
+        })
+        .await;
+        for message in kept {
+            assert!(
+                bodies.contains(&message.body),
+                "changed: {:.80}",
+                message.body
+            );
+            assert_eq!(
+                message.failure()["errorName"],
+                "NotAnEnvelope",
+                "{:.80}",
+                message.body
+            );
+        }
+        environment.remove(environment.quarantine(), &marker).await;
+    }
 }
 
 #[tokio::test]

@@ -102,6 +102,37 @@ async fn a_payment_that_never_answers_ends_in_the_dead_letters_and_people_hear_o
     alarm_is(&environment, "payment-dlq", "OK").await;
 }
 
+#[tokio::test]
+async fn an_order_whose_saga_is_stopped_is_handed_to_people() {
+    let environment = Environment::connect().await;
+    let sku = unique("MUG");
+    environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
+    // Its shipment is never answered, so that there is time to stop it.
+    let order = Order::of(&sku).shipped_to("00001");
+    let id = order.id();
+    let mut tap = Tap::on_order(&environment, &id).await;
+    let mut people = Tap::on_notifications(&environment).await;
+    environment.accept(&order).await;
+    tap.next("shipment.create").await;
+    environment.stop_saga(&id).await;
+
+    let view = environment.ended(&id).await;
+    assert_eq!(
+        (view.status.as_str(), view.reason.as_str()),
+        ("needs-attention", "saga-died")
+    );
+    tap.next("order.needs-attention").await;
+    people
+        .until(&format!("people are told of order {id}"), QUICKLY, |tap| {
+            tap.notices().iter().any(|notice| notice.text.contains(&id))
+        })
+        .await;
+    tap.close().await;
+    people.close().await;
+    environment.arrived(environment.dlq("Shipping"), &id).await;
+    environment.remove(environment.dlq("Shipping"), &id).await;
+}
+
 /// How many notices there are about this dead letter queue.
 fn alarms(tap: &Tap<'_>) -> usize {
     let about = |text: &str| text.contains("payment-dlq");

@@ -133,6 +133,27 @@ impl Environment {
             .await;
         (answer.status == 200).then(|| answer.json()["status"].as_str().map(str::to_owned))?
     }
+
+    /// Stops an order's saga, as a person could.
+    pub async fn stop_saga(&self, order: &str) {
+        let body = json!({ "executionArn": self.saga(order) });
+        let answer = self
+            .json_call("states", "AWSStepFunctions.StopExecution", &body)
+            .await;
+        assert_eq!(
+            answer.status,
+            200,
+            "the saga of {order} was not stopped: {}",
+            answer.text()
+        );
+    }
+
+    fn saga(&self, order: &str) -> String {
+        let machine = self
+            .output("OrderSagaArn")
+            .replace(":stateMachine:", ":execution:");
+        format!("{machine}:{order}")
+    }
 }
 
 /// The text of the first element of a name. These documents are flat enough for that.

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::Step;
+
 use crate::{AuditEntry, CONSUMERS, Captured, Effect, Environment, Order, OrderView, StockLevel};
 
 /// One invariant, in the design's words, and whether it holds.
@@ -55,6 +57,8 @@ pub struct Account {
     pub ledger: Vec<Effect>,
     /// What went over the bus.
     pub audit: Vec<AuditEntry>,
+    /// The commands that went over the bus and neither had their effect nor are kept anywhere.
+    pub lost: Vec<String>,
     /// Its messages that wait in a dead letter queue.
     pub dead_letters: usize,
     /// Its messages that are still in a consumer's queue.
@@ -126,10 +130,12 @@ impl Accounts {
         let mut orders = Vec::new();
         for order in asked.orders {
             let id = order.id();
+            let audit = environment.audit(&id).await;
             orders.push(Account {
                 view: environment.order(&id).await,
                 ledger: environment.ledger(&id).await,
-                audit: environment.audit(&id).await,
+                lost: lost(environment, &id, &audit, &[&waiting, &dead]).await,
+                audit,
                 dead_letters: containing(&dead, &id),
                 waiting: containing(&waiting, &id),
                 order,
@@ -207,10 +213,13 @@ impl Accounts {
             words: "Every accepted order reaches exactly one of completed, failed and fully \
                     undone, needs attention.",
             numbers: format!(
-                "{} accepted = {} completed + {} failed and undone + {} needing attention",
+                "{} accepted: {} completed, {} failed and undone, {} needing attention",
                 self.orders.len(),
                 self.ended_as("completed"),
-                self.ended_as("failed"),
+                self.orders
+                    .iter()
+                    .filter(|it| it.is("failed") && it.is_undone())
+                    .count(),
                 self.ended_as("needs-attention"),
             ),
             breaches: self.orders.iter().filter_map(breach).collect(),
@@ -246,7 +255,7 @@ impl Accounts {
             words: "A payment is captured at most once per order; captured and not completed \
                     means refunded.",
             numbers: format!(
-                "{} captures - {} refunds = {} completed",
+                "{} captures, {} refunds, {} orders completed",
                 total("capture"),
                 total("refund"),
                 self.ended_as("completed"),
@@ -277,7 +286,7 @@ impl Accounts {
             number: 3,
             words: "Stock never goes below zero; what is reserved is shipped or released, once.",
             numbers: format!(
-                "{seeded} pieces = {} available + {} reserved + {} shipped",
+                "{seeded} pieces: {} available, {} reserved, {} shipped",
                 sum(|level| level.available),
                 sum(|level| level.reserved),
                 sum(|level| level.shipped),
@@ -350,6 +359,8 @@ impl Accounts {
         let left = self.orders.iter().filter(|account| account.is("completed"));
         let left = left.filter(|account| account.waiting + account.dead_letters > 0);
         let left = left.map(|account| format!("{} is completed and has messages", account.id));
+        let lost = self.orders.iter().flat_map(|account| &account.lost);
+        let lost = lost.map(|command| format!("{command} is nowhere"));
         Invariant {
             number: 5,
             words: "Every message ever accepted by a queue is processed, waiting, or in a DLQ, \
@@ -360,7 +371,7 @@ impl Accounts {
                 self.strays.len(),
                 self.strays.iter().filter(|(_, kept)| *kept == 1).count(),
             ),
-            breaches: stranded.chain(left).collect(),
+            breaches: stranded.chain(left).chain(lost).collect(),
         }
     }
 
@@ -395,6 +406,33 @@ impl Accounts {
             breaches,
         }
     }
+}
+
+/// The commands of an order without a finished step and without a copy in a queue.
+async fn lost(
+    environment: &Environment,
+    order: &str,
+    audit: &[AuditEntry],
+    kept: &[&Vec<String>],
+) -> Vec<String> {
+    let mut lost = Vec::new();
+    for step in audit
+        .iter()
+        .filter_map(|entry| entry.name.parse::<Step>().ok())
+    {
+        let state = environment.step_state(order, step.action().as_str()).await;
+        let finished: &[&str] = if step.is_undo() {
+            &["undone"]
+        } else {
+            &["completed", "undone"]
+        };
+        let is_finished = state.is_some_and(|state| finished.contains(&state.as_str()));
+        let id = format!("{order}/{step}\"");
+        if !is_finished && kept.iter().all(|bodies| containing(bodies, &id) == 0) {
+            lost.push(format!("{order}/{step}"));
+        }
+    }
+    lost
 }
 
 /// The bodies in all queues of a kind.

@@ -13,7 +13,6 @@ mod outbox;
 mod plan;
 
 use std::collections::HashSet;
-use std::str::FromStr;
 
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
@@ -41,14 +40,12 @@ pub enum Failures {
     ByError,
 }
 
-impl FromStr for Failures {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "by-sequence" => Ok(Self::BySequence),
-            "by-error" => Ok(Self::ByError),
-            _ => Err("the environment variable REPORT_FAILURES must be by-sequence or by-error"),
+impl Failures {
+    /// What the poller understands: another endpoint than AWS's own is an emulator's.
+    pub fn understood_at(endpoint: Option<&str>) -> Self {
+        match endpoint {
+            Some(_) => Self::ByError,
+            None => Self::BySequence,
         }
     }
 }

@@ -11,8 +11,8 @@ async fn main() -> Result<(), Error> {
     init_logs(environment);
     let clients = Clients::from_environment(environment)?;
     let bus = SnsBus::new(clients.sns(), environment.text("BUS_TOPIC_ARN")?);
-    let failures: Failures = environment.text("REPORT_FAILURES")?.parse()?;
-    let relay = &Relay::new(bus, failures);
+    let endpoint = environment.optional("AWS_ENDPOINT_URL");
+    let relay = &Relay::new(bus, Failures::understood_at(endpoint.as_deref()));
 
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Event>| async move {
         relay.relay(&event.payload).await.map_err(Error::from)

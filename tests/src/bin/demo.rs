@@ -1,3 +1,0 @@
-//! A tour of the whole system.
-
-fn main() {}
