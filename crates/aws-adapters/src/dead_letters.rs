@@ -3,6 +3,8 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use contracts::peek;
+use contracts::schema::Schema;
+use domain::CorrelationId;
 use ports::{DeadLetters, QueueReport, Sample, Unavailable};
 
 /// Looks into the queues of this account and region.
@@ -97,16 +99,20 @@ fn sent_at(message: &Message) -> Option<u64> {
         .ok()
 }
 
+/// What may be shown of a message that anybody may have sent: nothing that is not
+/// known, and nothing long.
 fn describe(message: &Message) -> Sample {
     let attribute = |name: &str| {
         let value = message.message_attributes()?.get(name)?.string_value()?;
-        Some(value.to_owned())
+        CorrelationId::new(value).ok().map(|text| text.to_string())
     };
     let told = peek(message.body().unwrap_or_default());
+    let told_correlation = told.correlation().map(|id| id.to_string());
     Sample {
-        correlation_id: attribute("correlationId")
-            .or_else(|| told.correlation().map(|id| id.to_string())),
+        correlation_id: attribute("correlationId").or(told_correlation),
         error_name: attribute("errorName"),
-        message_type: told.message_type,
+        message_type: told
+            .message_type
+            .filter(|name| Schema::find(name).is_some()),
     }
 }

@@ -57,10 +57,7 @@ impl CommandMessage {
     pub fn parse(body: &str) -> Result<Self, ContractError> {
         let envelope = Envelope::parse(body)?;
         let kind = envelope.kind()?;
-        let step: Step = kind
-            .name
-            .parse()
-            .map_err(|_| ContractError::UnknownType(envelope.message_type.clone()))?;
+        let step: Step = kind.name.parse().map_err(|_| envelope.unknown_type())?;
         let command = match kind.version {
             1 => Command::read_v1(step, &envelope)?,
             version => {
@@ -165,7 +162,8 @@ impl Command {
 
 fn read<T: DeserializeOwned>(envelope: &Envelope) -> Result<T, ContractError> {
     let read: Result<FromObject<T>, _> = serde_json::from_str(envelope.data.get());
-    read.map(|read| read.0).map_err(ContractError::Data)
+    read.map(|read| read.0)
+        .map_err(|error| ContractError::Data(error.into()))
 }
 
 fn same_order(envelope: &Envelope, order_id: &str) -> Result<(), ContractError> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use domain::{CorrelationId, OrderId, Rejected};
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::json::{FromObject, optional_whole_number};
@@ -68,7 +69,8 @@ impl TraceParent {
                 .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
         };
         let (epoch, unique) = field("Root")?.strip_prefix("1-")?.split_once('-')?;
-        let parent = field("Parent")?;
+        // Where AWS begins the trace there is no parent yet; any span id will do.
+        let parent = field("Parent").or_else(|| unique.get(8..))?;
         let sampled = u8::from(field("Sampled") == Some("1"));
         Self::new(&format!("00-{epoch}{unique}-{parent}-{sampled:02}")).ok()
     }
@@ -104,12 +106,40 @@ impl fmt::Display for MessageType<'_> {
     }
 }
 
+/// Where JSON is not what was wanted.
+///
+/// `serde_json`'s own error quotes what it found, which may be an address or a
+/// token; this one says only where it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} at line {line} column {column}")]
+pub struct JsonFault {
+    kind: &'static str,
+    line: usize,
+    column: usize,
+}
+
+impl From<serde_json::Error> for JsonFault {
+    fn from(error: serde_json::Error) -> Self {
+        let kind = match error.classify() {
+            Category::Io => "unreadable",
+            Category::Syntax => "not JSON",
+            Category::Data => "a missing field or a value of the wrong type",
+            Category::Eof => "an unexpected end",
+        };
+        Self {
+            kind,
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+}
+
 /// Why a body is not a message. Poison: reading it again will not help.
 #[derive(Debug, thiserror::Error)]
 pub enum ContractError {
     /// Not JSON, or not an envelope.
     #[error("the body is not a CloudEvents message")]
-    NotAnEnvelope(#[source] serde_json::Error),
+    NotAnEnvelope(#[source] JsonFault),
     /// The type is not one that this consumer reads.
     #[error("the type is unknown here: {0}")]
     UnknownType(String),
@@ -123,7 +153,7 @@ pub enum ContractError {
     },
     /// The data is not what the type's schema says.
     #[error("the data does not fit its schema")]
-    Data(#[source] serde_json::Error),
+    Data(#[source] JsonFault),
     /// A value of the data is out of its range.
     #[error("the data breaks a rule: {0}")]
     Value(#[from] Rejected),
@@ -202,15 +232,19 @@ struct EnvelopeWire {
 impl Envelope {
     /// Reads and checks an envelope; the data stays unread.
     pub fn parse(body: &str) -> Result<Self, ContractError> {
-        let wire: FromObject<EnvelopeWire> =
-            serde_json::from_str(body).map_err(ContractError::NotAnEnvelope)?;
+        let wire: FromObject<EnvelopeWire> = serde_json::from_str(body)
+            .map_err(|error| ContractError::NotAnEnvelope(error.into()))?;
         wire.0.read()
     }
 
     /// The message's name and version.
     pub fn kind(&self) -> Result<MessageType<'_>, ContractError> {
-        MessageType::parse(&self.message_type)
-            .ok_or_else(|| ContractError::UnknownType(shorten(&self.message_type)))
+        MessageType::parse(&self.message_type).ok_or_else(|| self.unknown_type())
+    }
+
+    /// The error for a reader to whom this type means nothing.
+    pub fn unknown_type(&self) -> ContractError {
+        ContractError::UnknownType(shorten(&self.message_type))
     }
 
     /// Writes the message.
@@ -349,6 +383,16 @@ mod tests {
     }
 
     #[test]
+    fn an_error_does_not_quote_what_it_could_not_read() {
+        let whole_message_as_text = serde_json::to_string("{\"tasktoken\":\"SECRET\"}").unwrap();
+        let error = Envelope::parse(&whole_message_as_text).unwrap_err();
+        assert!(
+            !format!("{error:?} {error}").contains("SECRET"),
+            "{error:?}"
+        );
+    }
+
+    #[test]
     fn an_xray_header_becomes_a_trace_parent() {
         let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
         let trace = TraceParent::from_xray(header).unwrap();
@@ -357,6 +401,11 @@ mod tests {
             "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01"
         );
         assert_eq!(TraceParent::from_xray("Root=1-5759e988"), None);
+        let begun = TraceParent::from_xray("Root=1-5759e988-bd862e3fe1be46a994272793").unwrap();
+        assert_eq!(
+            begun.as_str(),
+            "00-5759e988bd862e3fe1be46a994272793-e1be46a994272793-00"
+        );
     }
 
     #[test]

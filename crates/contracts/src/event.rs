@@ -281,7 +281,7 @@ impl EventMessage {
             .find(|event| event.as_str() == kind.name);
         match found {
             Some(kind) => Ok(Self { envelope, kind }),
-            None => Err(ContractError::UnknownType(envelope.message_type)),
+            None => Err(envelope.unknown_type()),
         }
     }
 
@@ -313,9 +313,7 @@ impl EventMessage {
         if wanted.contains(&self.kind) {
             Ok(())
         } else {
-            Err(ContractError::UnknownType(
-                self.envelope.message_type.clone(),
-            ))
+            Err(self.envelope.unknown_type())
         }
     }
 
@@ -331,7 +329,8 @@ impl EventMessage {
 
     fn data<T: DeserializeOwned>(&self) -> Result<T, ContractError> {
         let read: Result<FromObject<T>, _> = serde_json::from_str(self.envelope.data.get());
-        read.map(|read| read.0).map_err(ContractError::Data)
+        read.map(|read| read.0)
+            .map_err(|error| ContractError::Data(error.into()))
     }
 }
 

@@ -16,7 +16,7 @@ mod timestamp;
 mod wire;
 
 pub use command::{Command, CommandMessage};
-pub use envelope::{ContractError, Envelope, MessageType, TaskToken, TraceParent, peek};
+pub use envelope::{ContractError, Envelope, JsonFault, MessageType, TaskToken, TraceParent, peek};
 pub use event::{Event, EventMessage, Lineage, Reason, StoredEvent};
 pub use json::{DuplicateKeys, parse_strict};
 pub use order_request::{

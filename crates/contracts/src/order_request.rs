@@ -61,11 +61,19 @@ pub fn fingerprint(order: &NewOrder) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The most faults that are listed.
+const MOST_FAULTS: usize = 100;
+
 #[derive(Default)]
 struct Faults(Vec<Fault>);
 
 impl Faults {
+    /// Notes a fault. Nobody reads more than a hundred, and an answer must not be
+    /// many times larger than its request.
     fn add(&mut self, pointer: &str, detail: impl Into<String>) {
+        if self.0.len() == MOST_FAULTS {
+            return;
+        }
         self.0.push(Fault {
             pointer: pointer.to_owned(),
             detail: detail.into(),
@@ -306,6 +314,18 @@ mod tests {
                 "/shipTo/country",
             ]
         );
+    }
+
+    #[test]
+    fn the_list_of_faults_is_bounded() {
+        let mut body = valid();
+        for number in 0..1000 {
+            body[format!("x{number}")] = json!(1);
+        }
+        assert_eq!(pointers(&body).len(), MOST_FAULTS);
+        let mut body = valid();
+        body["items"] = json!(vec![json!({}); 1000]);
+        assert_eq!(pointers(&body).len(), MOST_FAULTS);
     }
 
     #[test]

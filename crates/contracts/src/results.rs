@@ -6,6 +6,7 @@ use domain::stock::Reservation;
 use domain::{Rejected, Sku};
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::JsonFault;
 use crate::wire::{LineWire, MoneyWire};
 
 /// A stored result could not be read: the record is damaged or newer than this code.
@@ -15,7 +16,8 @@ pub struct UnreadableResult(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl From<serde_json::Error> for UnreadableResult {
     fn from(error: serde_json::Error) -> Self {
-        Self(Box::new(error))
+        // A stored result holds no secrets, but the error goes to the logs all the same.
+        Self(Box::new(JsonFault::from(error)))
     }
 }
 

@@ -9,7 +9,7 @@ mod notice;
 use aws_lambda_events::event::sns::SnsEvent;
 use idempotency::Clock;
 use message_worker::cause_chain;
-use ports::{DeadLetters, People, Unavailable};
+use ports::{DeadLetters, People, QueueReport, Unavailable};
 
 pub use alarm::{Alarm, UnreadableAlarm};
 
@@ -39,7 +39,7 @@ impl<Q: DeadLetters, P: People, C: Clock> DlqAlarm<Q, P, C> {
     /// Passes on each alarm of an event.
     ///
     /// # Errors
-    /// [`NotPassedOn`] where a queue could not be read or people could not be told.
+    /// [`NotPassedOn`] where people could not be told.
     pub async fn handle(&self, event: &SnsEvent) -> Result<(), NotPassedOn> {
         for record in &event.records {
             match Alarm::parse(&record.sns.message) {
@@ -52,10 +52,7 @@ impl<Q: DeadLetters, P: People, C: Clock> DlqAlarm<Q, P, C> {
     }
 
     async fn pass_on(&self, alarm: &Alarm) -> Result<(), Unavailable> {
-        let report = match alarm.queue_name() {
-            Some(queue) => self.queues.look_into(queue).await?,
-            None => None,
-        };
+        let report = self.report(alarm).await;
         tracing::error!(
             alarm = alarm.name(),
             queue = alarm.queue_name(),
@@ -67,6 +64,20 @@ impl<Q: DeadLetters, P: People, C: Clock> DlqAlarm<Q, P, C> {
         self.people
             .tell(&notice::ringing(alarm, report.as_ref(), self.clock.now()))
             .await
+    }
+
+    /// A queue that cannot be looked into is no reason to keep the alarm from people.
+    async fn report(&self, alarm: &Alarm) -> Option<QueueReport> {
+        let looked = self.queues.look_into(alarm.queue_name()?).await;
+        looked.unwrap_or_else(|error| {
+            let cause = cause_chain(&error).join(": ");
+            tracing::error!(
+                cause,
+                error_name = "QueueUnreadable",
+                "the queue cannot be read"
+            );
+            None
+        })
     }
 
     /// An alarm that cannot be read is still an alarm.

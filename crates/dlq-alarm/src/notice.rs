@@ -11,6 +11,16 @@ use crate::alarm::Alarm;
 /// The most example requests that one notice lists.
 const EXAMPLES: usize = 5;
 
+/// A message that a worker moved has no source that SQS knows of: hence the destination.
+const NEXT: &str = "
+What to do next:
+  1. Read the attribute `failure` of the messages: it names the error and its cause.
+  2. Search the logs for the correlation ids, and look at the orders: waybill order show ID
+  3. Mend the cause, then send the messages back to the queue that they came from:
+     aws sqs start-message-move-task --source-arn <this queue> --destination-arn <that queue>
+     A repeated message has no second effect, and an action whose undo came first is refused.
+Messages wait here for up to 14 days from when they were first sent.";
+
 /// The notice of an alarm that has gone off.
 pub(crate) fn ringing(alarm: &Alarm, report: Option<&QueueReport>, now: Millis) -> Notice {
     match (alarm.queue_name(), report) {
@@ -65,20 +75,7 @@ fn waiting(alarm: &Alarm, queue: &str, report: &QueueReport, now: Millis) -> Not
             ),
         );
     }
-    line(&mut text, "\nWhat to do next:");
-    line(
-        &mut text,
-        "  1. Read the attribute `failure` of the messages: it names error and cause.",
-    );
-    line(&mut text, "  2. Search the logs for the correlation ids.");
-    line(
-        &mut text,
-        "  3. Mend the cause, then redrive the queue; repeating a message is harmless.",
-    );
-    line(
-        &mut text,
-        "Nothing is lost: messages wait here for 14 days.",
-    );
+    line(&mut text, NEXT);
     Notice {
         subject: format!("{} message(s) wait in {queue}", report.depth),
         text,

@@ -31,6 +31,8 @@ impl<S: Store, P: People, C: Clock + Clone> Notifier<S, P, C> {
 #[derive(Debug)]
 pub struct Ending {
     event_id: String,
+    /// What the event said, unlike the notice's wording, stays the same over releases.
+    data: String,
     notice: Notice,
 }
 
@@ -46,6 +48,7 @@ impl Ending {
             reason.as_ref(),
         );
         Ok(Self {
+            data: message.envelope.data.get().to_owned(),
             event_id: message.envelope.id,
             notice,
         })
@@ -94,7 +97,7 @@ impl<S: Store, P: People, C: Clock + Clone> Handler for Notifier<S, P, C> {
         let notice = &ending.notice;
         let told = self
             .once
-            .run(key, &notice.text, deadline, |_claim| {
+            .run(key, &ending.data, deadline, |_claim| {
                 self.people.tell(notice)
             })
             .await;

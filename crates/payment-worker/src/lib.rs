@@ -1,9 +1,10 @@
 //! Charges and refunds orders.
 
-use contracts::{Command, CommandMessage, ContractError, Event, Reason, Timestamp, saga};
+use contracts::{Command, CommandMessage, Event, Reason, Timestamp, saga};
 use domain::payment::{Charge, Refund, RefundDecision, decide_refund};
+use domain::{Knowledge, Step};
 use idempotency::{ActionOutcome, Clock, ResultJson};
-use ports::{Answer, ChargeRequest, OrderChange, PaymentProvider, RefundRequest};
+use ports::{Answer, ChargeRequest, CommitError, OrderChange, PaymentProvider, RefundRequest};
 use saga_step::{Done, Effects, StepError, action_id, knowledge, lineage, stored};
 
 /// The charge and its undo.
@@ -19,6 +20,17 @@ impl<P: PaymentProvider, C: Clock> Payments<P, C> {
     /// Charges and refunds through this provider.
     pub fn new(provider: P, clock: C) -> Self {
         Self { provider, clock }
+    }
+
+    /// Gives back whatever the provider captured for this order.
+    async fn give_back(&self, message: &CommandMessage) -> Result<Refund, StepError> {
+        let order = message.envelope.order;
+        let request = RefundRequest {
+            key: &format!("{order}/{}", Step::Refund),
+            charge_key: &action_id(message),
+            order,
+        };
+        Ok(self.provider.refund(&request).await?)
     }
 
     fn change(&self, message: &CommandMessage, event: &Event) -> OrderChange {
@@ -37,7 +49,7 @@ impl<P: PaymentProvider, C: Clock> Payments<P, C> {
 impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
     async fn act(&self, message: &CommandMessage) -> Result<Done, StepError> {
         let Command::Charge { money, method } = &message.command else {
-            return Err(ContractError::UnknownType(message.envelope.message_type.clone()).into());
+            return Err(message.envelope.unknown_type().into());
         };
         let request = ChargeRequest {
             key: &message.envelope.id,
@@ -57,6 +69,29 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
         })
     }
 
+    /// The order ended while the provider was asked: nobody would undo this charge later.
+    async fn take_back(
+        &self,
+        message: &CommandMessage,
+        _why: &CommitError,
+    ) -> Result<Done, StepError> {
+        let change = match self.give_back(message).await? {
+            Refund::Refunded { money, reference } => {
+                let event = Event::PaymentRefunded { money, reference };
+                Some(self.change(message, &event))
+            }
+            Refund::NothingToRefund => None,
+        };
+        let refused = Charge::Declined {
+            code: "order-ended".to_owned(),
+            message: "The order had ended before it was paid.".to_owned(),
+        };
+        Ok(Done {
+            result: stored(contracts::charge::write(&refused))?,
+            change,
+        })
+    }
+
     async fn undo(
         &self,
         message: &CommandMessage,
@@ -65,14 +100,7 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
         let known = knowledge(action, read)?;
         let refund = match decide_refund(&known) {
             RefundDecision::Nothing => Refund::NothingToRefund,
-            RefundDecision::AskProvider => {
-                let request = RefundRequest {
-                    key: &message.envelope.id,
-                    charge_key: &action_id(message),
-                    order: message.envelope.order,
-                };
-                self.provider.refund(&request).await?
-            }
+            RefundDecision::AskProvider => self.give_back(message).await?,
         };
         match refund {
             Refund::Refunded { money, reference } => {
@@ -82,6 +110,14 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
                     result,
                     change: Some(self.change(message, &event)),
                 })
+            }
+            // The provider must know what it confirmed once: a person has to look.
+            Refund::NothingToRefund
+                if matches!(known, Knowledge::Recorded(Charge::Captured { .. })) =>
+            {
+                Err(StepError::Damaged(
+                    "the provider does not know what it confirmed".into(),
+                ))
             }
             Refund::NothingToRefund => Ok(Done {
                 result: stored(contracts::undo::write(false, None))?,

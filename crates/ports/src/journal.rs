@@ -33,6 +33,8 @@ pub struct StockMove {
 ///
 /// The record's completion is conditional on the claim: MUST return
 /// [`StoreError::Superseded`] and change nothing where another attempt holds it.
+/// An event that sets a status is conditional on the order: MUST return
+/// [`CommitError::OrderEnded`] and change nothing where the status is final.
 pub trait StepJournal: Store {
     /// Commits an action. Without a change only the result is stored.
     fn commit(
@@ -60,6 +62,9 @@ pub enum CommitError {
     /// There are fewer pieces of these articles than the change moves.
     #[error("too few pieces to move")]
     Short(Vec<Sku>),
+    /// The order has ended: no action may add to it any more.
+    #[error("the order has ended")]
+    OrderEnded,
 }
 
 /// What became of an attempt to hold stock.
@@ -69,6 +74,8 @@ pub enum Reserve {
     Done,
     /// Nothing was changed: these articles were short.
     Short(Vec<Sku>),
+    /// Nothing was changed: the order has ended.
+    OrderEnded,
     /// Nothing was changed: the record was there before.
     Known(Begin),
 }

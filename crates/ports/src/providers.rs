@@ -53,7 +53,9 @@ pub trait PaymentProvider: Send + Sync {
     ) -> impl Future<Output = Result<Charge, ProviderError>> + Send;
 
     /// Gives back what was captured under the charge's key, or says that nothing was.
-    /// MUST have one effect however often a key is sent.
+    /// MUST have one effect however often a key is sent, and MUST bar the charge's
+    /// key: a charge that arrives later under it captures nothing. Keys MUST be
+    /// remembered for as long as a command can be repeated, which is 18 days.
     fn refund(
         &self,
         request: &RefundRequest<'_>,
@@ -93,7 +95,8 @@ pub trait Warehouse: Send + Sync {
     ) -> impl Future<Output = Result<Shipment, ProviderError>> + Send;
 
     /// Calls off what was taken on under the shipment's key, or says that nothing was.
-    /// MUST have one effect however often a key is sent.
+    /// MUST have one effect however often a key is sent, and MUST bar the shipment's
+    /// key: it is refused from then on. Keys MUST be remembered for 18 days.
     fn cancel(
         &self,
         request: &CancelRequest<'_>,

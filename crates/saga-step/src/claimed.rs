@@ -13,8 +13,7 @@ use ports::{Answer, CommitError, OrderChange, ProviderError, StepJournal};
 
 use crate::{StepError, Steps};
 
-/// How long an outside party may take. A step's lease is longer, so that no
-/// call is under way when another attempt takes over.
+/// How long an outside party may take; shorter than [`crate::LONGEST_LEASE`].
 pub const PROVIDER_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// What an effect came to.
@@ -42,15 +41,14 @@ pub trait Effects: Send + Sync {
         action: &ActionOutcome,
     ) -> impl Future<Output = Result<Done, StepError>> + Send;
 
-    /// What to do when the pieces that the action moves are not there: call the
-    /// outside party off and come to another result. Most actions move none.
-    fn fall_short(
+    /// What to do when the action took effect outside and may not be recorded, since
+    /// the order has ended meanwhile or the pieces are not there: take the effect
+    /// back, and come to a refusal that sets no status.
+    fn take_back(
         &self,
         message: &CommandMessage,
-    ) -> impl Future<Output = Result<Done, StepError>> + Send {
-        let defect = format!("{} moves no pieces", message.step);
-        async move { Err(StepError::Damaged(defect.into())) }
-    }
+        why: &CommitError,
+    ) -> impl Future<Output = Result<Done, StepError>> + Send;
 
     /// The answer that a stored result of the action stands for.
     ///
@@ -81,7 +79,7 @@ impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
         match self.journal.begin(claim).await? {
             Begin::Start(started) => {
                 let outcome = self.act_and_commit(message, &started).await;
-                if outcome.is_err() {
+                if outcome.as_ref().is_err_and(is_settled) {
                     keep(self.journal.release(&started).await);
                 }
                 outcome
@@ -104,8 +102,8 @@ impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
             .journal
             .commit(started, &done.result, done.change.as_ref())
             .await;
-        if let Err(CommitError::Short(_)) = committed {
-            done = in_time(self.effects.fall_short(message)).await?;
+        if let Err(why @ (CommitError::Short(_) | CommitError::OrderEnded)) = &committed {
+            done = in_time(self.effects.take_back(message, why)).await?;
             committed = self
                 .journal
                 .commit(started, &done.result, done.change.as_ref())
@@ -179,8 +177,15 @@ async fn in_time<T>(effect: impl Future<Output = Result<T, StepError>>) -> Resul
 fn commit_failed(error: CommitError) -> StepError {
     match error {
         CommitError::Store(error) => error.into(),
-        short @ CommitError::Short(_) => StepError::Damaged(Box::new(short)),
+        other => StepError::Damaged(Box::new(other)),
     }
+}
+
+/// Whether the outside party is done with the call. If its answer was lost, the
+/// call may still be under way: the claim then stays until its lease runs out, so
+/// that an undo does not overtake it.
+fn is_settled(error: &StepError) -> bool {
+    !matches!(error, StepError::Provider(ProviderError::OutcomeUnknown(_)))
 }
 
 /// A claim that could not be given back runs out by itself; the redelivery only waits longer.

@@ -62,8 +62,7 @@ impl<S: Steps, A: TaskAnswers> Handler for StepHandler<S, A> {
         if message.step.action() == self.action {
             Ok(message)
         } else {
-            let message_type = message.envelope.message_type;
-            Err(contracts::ContractError::UnknownType(message_type).into())
+            Err(message.envelope.unknown_type().into())
         }
     }
 

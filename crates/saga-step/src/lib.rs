@@ -37,6 +37,10 @@ pub use handler::StepHandler;
 /// (4 days), then in a dead-letter queue (14 days), and be replayed by a person.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// The longest that a step is claimed for: twice an outside party's time limit.
+/// After a lost answer, nobody repeats or undoes the step for as long.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(20);
+
 /// Carries out commands, each with the effect of one delivery however often it comes.
 pub trait Steps: Send + Sync {
     /// Carries out a command, or finds that it was carried out before, and says what to answer.
@@ -57,7 +61,8 @@ pub fn claim(
     clock: &impl Clock,
 ) -> Result<Claim, StepError> {
     let now = clock.now();
-    let lease = Lease::until_deadline(now, now.plus(context.remaining()))?;
+    let time = context.remaining().min(LONGEST_LEASE);
+    let lease = Lease::until_deadline(now, now.plus(time))?;
     let key = Key::new(action_id(message)).map_err(|error| StepError::Damaged(Box::new(error)))?;
     Ok(Claim::new(key, fingerprint(message)?, lease, RETENTION))
 }

@@ -3,12 +3,12 @@
 //! The pieces move from reserved to shipped in the transaction that records the
 //! shipment, and back in the one that records its cancellation.
 
-use contracts::{Command, CommandMessage, ContractError, Event, Timestamp, saga};
+use contracts::{Command, CommandMessage, Event, Timestamp, saga};
 use domain::shipment::{CancelDecision, Cancellation, Shipment, decide_cancel};
 use domain::stock::Movement;
-use domain::{ItemQuantity, Step};
+use domain::{ItemQuantity, Knowledge, Step};
 use idempotency::{ActionOutcome, Clock, ResultJson};
-use ports::{Answer, CancelRequest, OrderChange, ShipRequest, StockMove, Warehouse};
+use ports::{Answer, CancelRequest, CommitError, OrderChange, ShipRequest, StockMove, Warehouse};
 use saga_step::{Done, Effects, StepError, action_id, knowledge, lineage, stored};
 
 /// The hand-over and its undo.
@@ -63,7 +63,7 @@ impl<W: Warehouse, C: Clock> Shipments<W, C> {
 impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
     async fn act(&self, message: &CommandMessage) -> Result<Done, StepError> {
         let Command::Ship { items, ship_to } = &message.command else {
-            return Err(ContractError::UnknownType(message.envelope.message_type.clone()).into());
+            return Err(message.envelope.unknown_type().into());
         };
         let key = &message.envelope.id;
         let request = ShipRequest {
@@ -90,12 +90,22 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
         })
     }
 
-    /// The warehouse took on pieces that are not held for anyone: call it off, and refuse.
-    async fn fall_short(&self, message: &CommandMessage) -> Result<Done, StepError> {
+    /// The warehouse took on an order that has ended, or pieces that nobody reserved.
+    async fn take_back(
+        &self,
+        message: &CommandMessage,
+        why: &CommitError,
+    ) -> Result<Done, StepError> {
         self.call_off(message).await?;
+        let (code, message) = match why {
+            CommitError::OrderEnded => {
+                ("order-ended", "The order had ended before it was shipped.")
+            }
+            _ => ("not-reserved", "The pieces are not reserved."),
+        };
         let refused = Shipment::Refused {
-            code: "not-reserved".to_owned(),
-            message: "The pieces are not reserved.".to_owned(),
+            code: code.to_owned(),
+            message: message.to_owned(),
         };
         Ok(Done {
             result: stored(contracts::shipment::write(&refused))?,
@@ -122,6 +132,14 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
                     result,
                     change: Some(change),
                 })
+            }
+            // The warehouse must know what it confirmed once: a person has to look.
+            Cancellation::NothingToCancel
+                if matches!(known, Knowledge::Recorded(Shipment::Created { .. })) =>
+            {
+                Err(StepError::Damaged(
+                    "the warehouse does not know what it confirmed".into(),
+                ))
             }
             Cancellation::NothingToCancel => Ok(Done {
                 result: stored(contracts::undo::write(false, None))?,

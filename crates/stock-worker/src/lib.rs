@@ -2,7 +2,7 @@
 //!
 //! The whole effect is in DynamoDB: one transaction is claim, effect and result.
 
-use contracts::{Command, CommandMessage, ContractError, Event, Timestamp, saga};
+use contracts::{Command, CommandMessage, Event, Timestamp, saga};
 use domain::stock::{Movement, Reservation};
 use domain::{ItemQuantity, Sku};
 use idempotency::record::decide_begin_undo;
@@ -42,6 +42,7 @@ impl<J: StockJournal, C: Clock> Stock<J, C> {
             Reserve::Done => answer(&result),
             Reserve::Known(begin) => answer_known(begin, &result, claim),
             Reserve::Short(skus) => self.reject(message, skus, claim).await,
+            Reserve::OrderEnded => Ok(already_undone()),
         }
     }
 
@@ -60,7 +61,9 @@ impl<J: StockJournal, C: Clock> Stock<J, C> {
         match self.journal.commit_at_once(claim, &result, &change).await? {
             Reserve::Done => answer(&result),
             Reserve::Known(begin) => answer_known(begin, &result, claim),
-            Reserve::Short(_) => Err(StepError::Damaged("a rejection moves no pieces".into())),
+            Reserve::Short(_) | Reserve::OrderEnded => Err(StepError::Damaged(
+                "a rejection moves no pieces and sets no status".into(),
+            )),
         }
     }
 
@@ -131,7 +134,7 @@ impl<J: StockJournal, C: Clock> Steps for Stock<J, C> {
         match &message.command {
             Command::Reserve { items } => self.reserve(message, items, &claim).await,
             Command::Release => self.release(message, &claim).await,
-            _ => Err(ContractError::UnknownType(message.envelope.message_type.clone()).into()),
+            _ => Err(message.envelope.unknown_type().into()),
         }
     }
 }

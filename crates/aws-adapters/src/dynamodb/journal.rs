@@ -1,5 +1,7 @@
 //! Steps on DynamoDB: one transaction holds the record, the order's event and the stock.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -62,7 +64,19 @@ impl DynamoJournal {
         Ok(items)
     }
 
+    /// Tries again where another transaction touches the same item just now: on an
+    /// article that sells well that is usual, and no reason to use up a receive.
     async fn write(&self, items: Vec<TransactWriteItem>) -> Result<(), Refusal> {
+        for attempt in 1..CONFLICT_ATTEMPTS {
+            match self.write_once(items.clone()).await {
+                Err(Refusal::Conflict(_)) => tokio::time::sleep(pause(attempt)).await,
+                settled => return settled,
+            }
+        }
+        self.write_once(items).await
+    }
+
+    async fn write_once(&self, items: Vec<TransactWriteItem>) -> Result<(), Refusal> {
         let sent = self
             .client
             .transact_write_items()
@@ -89,25 +103,42 @@ impl DynamoJournal {
         match self.write(self.transaction(record, change)?).await {
             Ok(()) => Ok(()),
             Err(Refusal::Record(_)) => Err(StoreError::Superseded(Superseded).into()),
+            Err(Refusal::Order) => Err(CommitError::OrderEnded),
             Err(Refusal::Lines(lines)) => Err(CommitError::Short(skus(&lines, change))),
-            Err(Refusal::Unavailable(error)) => Err(error.into()),
+            Err(Refusal::Conflict(error) | Refusal::Unavailable(error)) => Err(error.into()),
         }
     }
+}
+
+/// How often a transaction is tried that conflicts with others.
+const CONFLICT_ATTEMPTS: u32 = 6;
+
+/// A pause that grows with the attempts and differs between competitors.
+fn pause(attempt: u32) -> Duration {
+    let longest = 20_u64 << attempt;
+    let clock = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Duration::from_millis(u64::from(clock.subsec_nanos()) % longest)
 }
 
 /// Why a transaction changed nothing.
 enum Refusal {
     /// The record's condition failed; this is the record's reason.
     Record(Box<CancellationReason>),
+    /// The order's condition failed: it has ended.
+    Order,
     /// The conditions of these stock lines failed, by their index.
     Lines(Vec<usize>),
-    /// A conflict with another transaction, throttling, or no answer.
+    /// Another transaction touched the same item.
+    Conflict(StoreError),
+    /// Throttling, or no answer.
     Unavailable(StoreError),
 }
 
 impl Refusal {
-    /// A failed condition on the record counts before one on the stock: what was
-    /// done before says nothing about the pieces that are there now.
+    /// A failed condition on the record counts before the others: what was done
+    /// before says nothing about the order or the pieces that are there now.
     fn read(
         reasons: Vec<CancellationReason>,
         error: impl std::error::Error + Send + Sync + 'static,
@@ -120,15 +151,22 @@ impl Refusal {
             .filter(|(_, reason)| failed(reason))
             .map(|(line, _)| line)
             .collect();
+        let conflict = reasons
+            .iter()
+            .any(|reason| reason.code() == Some("TransactionConflict"));
+        let order_failed = reasons.get(ORDER_ITEM).is_some_and(failed);
         match reasons.into_iter().next() {
             Some(record) if failed(&record) => Self::Record(Box::new(record)),
+            _ if order_failed => Self::Order,
             _ if !lines.is_empty() => Self::Lines(lines),
+            _ if conflict => Self::Conflict(StoreError::Unavailable(Box::new(error))),
             _ => Self::Unavailable(StoreError::Unavailable(Box::new(error))),
         }
     }
 }
 
-/// Behind the record and the order.
+/// The places in a transaction, behind the record.
+const ORDER_ITEM: usize = 1;
 const FIRST_STOCK_ITEM: usize = 2;
 
 fn skus(lines: &[usize], change: Option<&OrderChange>) -> Vec<Sku> {
@@ -206,8 +244,9 @@ impl StockJournal for DynamoJournal {
                 let begin = DynamoDbStore::interpret_begin_failure(reason.item(), claim)?;
                 Ok(Reserve::Known(begin))
             }
+            Err(Refusal::Order) => Ok(Reserve::OrderEnded),
             Err(Refusal::Lines(lines)) => Ok(Reserve::Short(skus(&lines, Some(change)))),
-            Err(Refusal::Unavailable(error)) => Err(error),
+            Err(Refusal::Conflict(error) | Refusal::Unavailable(error)) => Err(error),
         }
     }
 
@@ -243,10 +282,10 @@ impl DynamoJournal {
             Err(Refusal::Record(reason)) => {
                 DynamoDbStore::interpret_undo_failure(reason.item(), claim).map(Some)
             }
-            Err(Refusal::Lines(_)) => Err(StoreError::Invalid(
+            Err(Refusal::Order | Refusal::Lines(_)) => Err(StoreError::Invalid(
                 "fewer pieces are held than the record says".into(),
             )),
-            Err(Refusal::Unavailable(error)) => Err(error),
+            Err(Refusal::Conflict(error) | Refusal::Unavailable(error)) => Err(error),
         }
     }
 }

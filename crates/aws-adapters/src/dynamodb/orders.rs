@@ -172,6 +172,7 @@ fn read_reason(value: &AttributeValue) -> Option<Reason> {
 /// Appends a change's event to the order's timeline, and sets the status that follows from it.
 ///
 /// The list's index numbers the events without a read: the append is atomic.
+/// An order that has ended is not opened again: what sets a status is refused.
 pub(super) fn append_event(
     table: &str,
     change: &OrderChange,
@@ -194,8 +195,14 @@ pub(super) fn append_event(
         .expression_attribute_values(":at", text(change.at.to_string()));
     if let Some(status) = status {
         update = update
+            .condition_expression(
+                "attribute_not_exists(#status) OR NOT #status IN (:completed, :failed, :attention)",
+            )
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", text(status.as_str()));
+            .expression_attribute_values(":status", text(status.as_str()))
+            .expression_attribute_values(":completed", text(OrderStatus::Completed.as_str()))
+            .expression_attribute_values(":failed", text(OrderStatus::Failed.as_str()))
+            .expression_attribute_values(":attention", text(OrderStatus::NeedsAttention.as_str()));
     }
     update.build()
 }

@@ -1,10 +1,11 @@
 //! A warehouse that behaves by the postal code.
 
+use domain::Step;
 use domain::shipment::{Cancellation, Shipment};
 use ports::{CancelRequest, ProviderError, ShipRequest, Warehouse};
 
 use super::Simulated;
-use super::ledger::{Effect, Ledger};
+use super::ledger::{Effect, Ledger, Written};
 
 /// Ships and cancels in the ledger.
 ///
@@ -22,6 +23,11 @@ impl SandboxWarehouse {
     /// A warehouse with this ledger.
     pub fn new(ledger: Ledger) -> Self {
         Self { ledger }
+    }
+
+    async fn was_called_off(&self, request: &ShipRequest<'_>) -> Result<bool, ProviderError> {
+        let key = format!("{}/{}", request.order, Step::CancelShipment);
+        Ok(self.ledger.find(request.order, &key).await?.is_some())
     }
 }
 
@@ -43,9 +49,16 @@ impl Warehouse for SandboxWarehouse {
                     money: None,
                     reference,
                 };
-                self.ledger
+                let written = self
+                    .ledger
                     .write(request.order, request.key, &effect)
                     .await?;
+                if written == Written::Before && self.was_called_off(request).await? {
+                    return Ok(Shipment::Refused {
+                        code: "called-off".to_owned(),
+                        message: "The shipment was called off.".to_owned(),
+                    });
+                }
                 let items = request.items.to_vec();
                 Ok(Shipment::Created {
                     reference: effect.reference,
