@@ -11,6 +11,7 @@ logs, the build and `env`, which a shell sources to use it.
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -314,7 +315,10 @@ def sam_variables(variables):
 
 def build(environment, variables):
     command = [SAM / "sam", "build", "--config-env", config_environment(), "--build-dir", environment.build]
-    run(environment, "build", command, sam_variables(variables))
+    # Two builds at a time would move the same executables from under each other.
+    with (STATE / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run(environment, "build", command, sam_variables(variables))
 
 
 def deploy(environment, variables):
