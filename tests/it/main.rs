@@ -11,6 +11,7 @@
 
 mod completion;
 mod duplicates;
+mod ended;
 mod failures;
 mod intake;
 mod notices;
