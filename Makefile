@@ -6,7 +6,8 @@ SHELL := bash
 PYTHON ?= python3
 # The environment that up, down, watch and invoke mean.
 NAME ?= dev
-STACK ?= waybill
+# Another stack than samconfig.toml names.
+STACK ?=
 CARGO_DENY_VERSION := 0.20.2
 
 # Cargo and cargo-lambda share one target directory only if both name the target.
@@ -25,10 +26,10 @@ PROGRAMS := --package waybill --package waybill-tests
 ALL := --workspace --all-features
 TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
 
-.PHONY: help setup build up down demo test fmt lint check-template deny advisories unit e2e deploy watch invoke clean
+.PHONY: help setup up down demo test fmt lint check-template deny advisories unit e2e deploy watch invoke clean
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do printf '  %-16s %s\n' "$$target" "$$does"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do printf '  %-16s %s\n' "$$target" "$$does"; done
 
 ## The tools, pinned, in .local
 
@@ -42,10 +43,6 @@ setup: $(SAM_TOOLS) $(EMULATOR_TOOLS) ## Install the pinned tools into .local
 	@touch $@
 
 ## Running it
-
-build: setup ## Build the functions and the programs
-	cargo build $(PROGRAMS)
-	$(TOOLS_FIRST) SAM_BUILD_MODE=debug CARGO_LAMBDA_COMPILER=cargo sam build --config-env local
 
 up: setup ## Start an emulated AWS with the stack on it, or redeploy to it (NAME=dev)
 	cargo build $(PROGRAMS)
@@ -79,7 +76,7 @@ lint: ## Clippy, and no warning passes
 unit: ## Tests that need nothing but the code
 	cargo test $(ALL) --exclude waybill-tests
 
-check-template: $(SAM_TOOLS) ## Lint the template and the state machines in it
+check-template: $(SAM_TOOLS) ## Lint the template
 	$(TOOLS_FIRST) cfn-lint template.yaml
 	$(TOOLS_FIRST) sam validate --lint --region us-east-1
 
@@ -115,9 +112,9 @@ invoke: $(SAM_TOOLS) ## Send a watched function an event (FUNCTION=payment-worke
 
 ## On AWS
 
-deploy: $(SAM_TOOLS) ## Build for release and deploy to AWS, with the AWS CLI's profile and region (STACK=waybill)
+deploy: $(SAM_TOOLS) ## Build for release and deploy to AWS, with the AWS CLI's profile and region (STACK=…)
 	env -u CARGO_BUILD_TARGET $(TOOLS_FIRST) sam build
-	$(TOOLS_FIRST) sam deploy --stack-name $(STACK)
+	$(TOOLS_FIRST) sam deploy $(if $(STACK),--stack-name $(STACK))
 
 clean: ## Remove what was built; the tools stay
 	cargo clean

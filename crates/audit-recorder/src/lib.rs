@@ -117,7 +117,7 @@ mod tests {
         let order = "0b7e7f0e-6a52-5d5c-9a39-0a2c8a1d9f10";
         let body = json!({
             "specversion": "1.0", "id": format!("{order}/shipment.create"), "source": "/x",
-            "type": "waybill.shipment.create.v1", "subject": order, "time": "t",
+            "type": "waybill.shipment.create.v1", "subject": order, "time": "2026-11-21T17:56:15.859Z",
             "datacontenttype": "application/json", "correlationid": "c", "tasktoken": "SECRET",
             "data": { "orderId": order, "items": [{ "sku": "A", "quantity": 1 }],
                       "shipTo": { "name": "Ada", "line1": "Street", "country": "DE" } }

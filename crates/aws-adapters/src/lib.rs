@@ -23,7 +23,7 @@ pub use clients::Clients;
 pub use dead_letters::SqsDeadLetters;
 pub use dynamodb::{DynamoAudit, DynamoJournal, DynamoOrders};
 pub use environment::{Environment, EnvironmentError};
-pub use metrics::{LogsAndMetrics, Metrics, count};
+pub use metrics::{Metrics, count};
 pub use people::SnsPeople;
 pub use runtime::{queue_worker, serve_queue};
 pub use sagas::StepFunctionsSagas;

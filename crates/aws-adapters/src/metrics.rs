@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use message_worker::{BatchSummary, Delivery, Observer, Outcome, RecordReport, TracingObserver};
+use message_worker::{BatchSummary, Observer, Outcome, RecordReport};
 use serde_json::{Map, Value, json};
 
 const NAMESPACE: &str = "Waybill";
@@ -56,26 +56,6 @@ impl Observer for Metrics {
             ("Returned", summary.returned),
         ];
         emit(&line(&[("consumer", &self.consumer)], &counts, None));
-    }
-}
-
-/// Tells both the logs and the metrics.
-#[derive(Debug, Clone)]
-pub struct LogsAndMetrics(pub Metrics);
-
-impl Observer for LogsAndMetrics {
-    fn record_started(&self, delivery: &Delivery) {
-        TracingObserver.record_started(delivery);
-    }
-
-    fn record_finished(&self, report: &RecordReport<'_>) {
-        TracingObserver.record_finished(report);
-        self.0.record_finished(report);
-    }
-
-    fn batch_finished(&self, summary: &BatchSummary) {
-        TracingObserver.batch_finished(summary);
-        self.0.batch_finished(summary);
     }
 }
 

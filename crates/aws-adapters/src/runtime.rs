@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime};
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{LambdaEvent, service_fn};
 use message_worker::sqs::{QueueUrls, SqsQueue};
-use message_worker::{Backoff, Config, Handler, Observer, Queue, Worker, deadline_from};
+use message_worker::{
+    Backoff, Config, Handler, Observer, Queue, TracingObserver, Worker, deadline_from,
+};
 
 use crate::clients::Clients;
 use crate::environment::{Environment, EnvironmentError};
-use crate::metrics::{LogsAndMetrics, Metrics};
+use crate::metrics::Metrics;
 
 /// Puts a handler on its queue, with the limits that the environment names.
 ///
@@ -21,7 +23,7 @@ pub fn queue_worker<H: Handler>(
     environment: Environment,
     clients: &Clients,
     handler: H,
-) -> Result<Worker<SqsQueue, H, LogsAndMetrics>, EnvironmentError> {
+) -> Result<Worker<SqsQueue, H, (TracingObserver, Metrics)>, EnvironmentError> {
     let urls = QueueUrls {
         own: environment.text("QUEUE_URL")?,
         dead_letter: environment.text("DLQ_URL")?,
@@ -35,7 +37,7 @@ pub fn queue_worker<H: Handler>(
         cap: Duration::from_secs(environment.number("BACKOFF_CAP_SECONDS")?),
     };
     let worker = Worker::new(config, SqsQueue::new(clients.sqs(), urls), handler);
-    Ok(worker.with_observer(LogsAndMetrics(Metrics::new(consumer))))
+    Ok(worker.with_observer((TracingObserver, Metrics::new(consumer))))
 }
 
 /// Serves batches until Lambda ends the environment.
@@ -47,7 +49,7 @@ pub async fn serve_queue<Q: Queue, H: Handler, O: Observer>(
 ) -> Result<(), lambda_runtime::Error> {
     let worker = &worker;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<SqsEvent>| async move {
-        let deadline = deadline_from(sane(event.context.deadline()));
+        let deadline = deadline_from(plausible(event.context.deadline()));
         worker
             .run(event.payload, deadline)
             .await
@@ -58,7 +60,7 @@ pub async fn serve_queue<Q: Queue, H: Handler, O: Observer>(
 
 /// `cargo lambda watch` gives a deadline a few minutes after 1970. On AWS that
 /// cannot be, so that a deadline which has passed still means that no time is left.
-fn sane(deadline: SystemTime) -> SystemTime {
+fn plausible(deadline: SystemTime) -> SystemTime {
     const YEAR_2020: Duration = Duration::from_secs(1_577_836_800);
     const A_WHILE: Duration = Duration::from_secs(30);
     if deadline < SystemTime::UNIX_EPOCH + YEAR_2020 {
@@ -75,8 +77,8 @@ mod tests {
     #[test]
     fn only_a_deadline_that_no_lambda_can_have_is_replaced() {
         let passed = SystemTime::now() - Duration::from_secs(1);
-        assert_eq!(sane(passed), passed);
+        assert_eq!(plausible(passed), passed);
         let impossible = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
-        assert!(sane(impossible) > SystemTime::now());
+        assert!(plausible(impossible) > SystemTime::now());
     }
 }

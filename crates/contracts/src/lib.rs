@@ -1,7 +1,7 @@
 //! What travels on the wire.
 //!
-//! Here JSON becomes domain types and domain types become JSON; behind this
-//! crate there is no JSON. Messages are CloudEvents 1.0 in structured JSON
+//! Here the data of messages becomes domain types and domain types become JSON;
+//! an envelope keeps its data as raw JSON until it is read. Messages are CloudEvents 1.0 in structured JSON
 //! mode ([`Envelope`]); each type and version has a JSON Schema ([`schema`]).
 
 mod command;

@@ -11,15 +11,51 @@ use crate::alarm::Alarm;
 /// The most example requests that one notice lists.
 const EXAMPLES: usize = 5;
 
-/// A message that a worker moved has no source that SQS knows of: hence the destination.
-const NEXT: &str = "
-What to do next:
-  1. Read the attribute `failure` of the messages: it names the error and its cause.
+/// What to do about the messages of a queue, by what the end of its name says of it.
+fn next_steps(queue: &str) -> &'static str {
+    const STEPS: &[(&str, &str)] = &[
+        (
+            "-delivery-dlq",
+            "  The bus could not write to a consumer's queue. Repair the queue's policy, then copy each
+  message to that queue (aws sqs receive-message, send-message) and delete it here.",
+        ),
+        (
+            "-quarantine",
+            "  1. Read the attribute `failure`: it names the error, its cause and the source queue.
+  2. These messages cannot be read by the deployed version, and their saga was told so.
+     Deploy a version that reads them, then copy them to the source queue; or delete them.",
+        ),
+        (
+            "-relay-failures",
+            "  Events of some orders were not published. Publish the timelines of the orders that were
+  changed at that time again; a repeated event has no second effect. See docs/operations.md.",
+        ),
+        (
+            "-saga-rescue-dlq",
+            "  The body is the event of a saga that died. Start the saga-rescue state machine with it.",
+        ),
+        (
+            "-alarm-failures-dlq",
+            "  An alarm was not passed on. Look at the alarms in CloudWatch, then delete the message.",
+        ),
+        (
+            // Behind the others, whose names end in the same way. A message that a worker
+            // moved has no source that SQS knows of: hence the destination.
+            "-dlq",
+            "  1. Read the attribute `failure` of the messages: it names the error and its cause.
   2. Search the logs for the correlation ids, and look at the orders: waybill order show ID
-  3. Mend the cause, then send the messages back to the queue that they came from:
+  3. Correct the cause, then send the messages back to the queue that they came from:
      aws sqs start-message-move-task --source-arn <this queue> --destination-arn <that queue>
      A repeated message has no second effect, and an action whose undo came first is refused.
-Messages wait here for up to 14 days from when they were first sent.";
+  A message stays here for 14 days.",
+        ),
+    ];
+    let known = STEPS.iter().find(|(ending, _)| queue.ends_with(ending));
+    known.map_or(
+        "  Look at the messages, and at the logs of their consumer.",
+        |(_, steps)| steps,
+    )
+}
 
 /// The notice of an alarm that has gone off.
 pub(crate) fn ringing(alarm: &Alarm, report: Option<&QueueReport>, now: Millis) -> Notice {
@@ -75,7 +111,8 @@ fn waiting(alarm: &Alarm, queue: &str, report: &QueueReport, now: Millis) -> Not
             ),
         );
     }
-    line(&mut text, NEXT);
+    line(&mut text, "\nWhat to do next:");
+    line(&mut text, next_steps(queue));
     Notice {
         subject: format!("{} message(s) wait in {queue}", report.depth),
         text,
@@ -141,6 +178,25 @@ mod tests {
                 notice.text.contains(part),
                 "{part} is not in {}",
                 notice.text
+            );
+        }
+    }
+
+    #[test]
+    fn the_advice_fits_the_kind_of_queue() {
+        for (queue, part) in [
+            ("waybill-payment-dlq", "start-message-move-task"),
+            ("waybill-payment-delivery-dlq", "Repair the queue's policy"),
+            ("waybill-quarantine", "cannot be read"),
+            ("waybill-relay-failures", "docs/operations.md"),
+            ("waybill-saga-rescue-dlq", "saga-rescue state machine"),
+            ("waybill-alarm-failures-dlq", "Look at the alarms"),
+            ("other", "logs of their consumer"),
+        ] {
+            assert!(
+                next_steps(queue).contains(part),
+                "{queue}: {}",
+                next_steps(queue)
             );
         }
     }

@@ -27,7 +27,7 @@ pub struct Config {
     /// How many records are handled at the same time.
     pub concurrency: NonZeroUsize,
     /// On this receive a retryable message is dead-lettered. The queue's
-    /// redrive policy should allow more, being the backstop for crashes.
+    /// redrive policy allows at least as many, being the backstop for crashes.
     pub max_receives: NonZeroU32,
     /// How long a message waits between receives.
     pub backoff: Backoff,

@@ -61,7 +61,7 @@ impl<S: OrderStore + OrderReader, C: Clock> OrderApi<S, C> {
         let correlation_id = correlation.as_ref().map_or("", CorrelationId::as_str);
         let answer = match request::route(request) {
             Route::Place => self.place(request, correlation.as_ref()).await,
-            Route::Show { order_id } => self.show(request, order_id).await,
+            Route::Show { order_id } => self.show(request, order_id, correlation_id).await,
             Route::Unknown => Err(Problem::OrderNotFound),
         };
         answer.unwrap_or_else(|problem| {
@@ -139,11 +139,13 @@ impl<S: OrderStore + OrderReader, C: Clock> OrderApi<S, C> {
         &self,
         request: &ApiGatewayV2httpRequest,
         order_id: &str,
+        correlation_id: &str,
     ) -> Result<ApiGatewayV2httpResponse, Problem> {
         let id = order_id.parse().map_err(|_| Problem::OrderNotFound)?;
         let found = self.orders.find(id).await.map_err(|error| {
             let cause = cause_chain(&error).join(": ");
             tracing::error!(
+                correlation_id,
                 order_id,
                 error_name = "OrderNotReadable",
                 cause,

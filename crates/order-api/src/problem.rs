@@ -99,7 +99,9 @@ impl Problem {
             Self::InvalidIdempotencyKey(detail) => detail,
             Self::PayloadTooLarge => "Send at most 65536 bytes.",
             Self::UnsupportedMediaType => "Send the order with Content-Type: application/json.",
-            Self::InvalidOrder(_) => "Mend what is listed in errors, and send the order again.",
+            Self::InvalidOrder(_) => {
+                "Correct the fields listed in errors, and send the order again."
+            }
             Self::IdempotencyKeyReused => {
                 "This key belongs to an order with other content. Use a new key for a new order."
             }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use contracts::{CommandMessage, Lineage};
 use domain::Knowledge;
 use idempotency::{
-    ActionOutcome, Begin, BeginUndo, Claim, Clock, ResultJson, Started, StoreError, UndoStarted,
+    ActionOutcome, Begin, BeginUndo, Claim, Clock, NoTimeLeft, ResultJson, Started, StoreError,
+    UndoStarted,
 };
 use message_worker::RecordContext;
 use ports::{Answer, CommitError, OrderChange, ProviderError, StepJournal};
@@ -80,7 +81,7 @@ impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
             Begin::Start(started) => {
                 let outcome = self.act_and_commit(message, &started).await;
                 if outcome.as_ref().is_err_and(is_settled) {
-                    keep(self.journal.release(&started).await);
+                    warn_if_held(self.journal.release(&started).await);
                 }
                 outcome
             }
@@ -118,7 +119,7 @@ impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
             BeginUndo::Start(started) => {
                 let outcome = self.undo_and_commit(message, &started).await;
                 if outcome.is_err() {
-                    keep(self.journal.release_undo(&started).await);
+                    warn_if_held(self.journal.release_undo(&started).await);
                 }
                 outcome
             }
@@ -149,6 +150,10 @@ impl<J: StepJournal, E: Effects, C: Clock> Steps for ClaimedSteps<J, E, C> {
         message: &CommandMessage,
         context: &RecordContext,
     ) -> Result<Answer, StepError> {
+        // A call that the end of the invocation would cut off is not begun.
+        if context.remaining() < PROVIDER_TIME_LIMIT {
+            return Err(NoTimeLeft.into());
+        }
         let claim = crate::claim(message, context, &self.clock)?;
         if message.step.is_undo() {
             self.undo(message, &claim).await
@@ -189,7 +194,7 @@ fn is_settled(error: &StepError) -> bool {
 }
 
 /// A claim that could not be given back runs out by itself; the redelivery only waits longer.
-fn keep(released: Result<(), StoreError>) {
+fn warn_if_held(released: Result<(), StoreError>) {
     if let Err(error) = released {
         tracing::warn!(error = %error, "the claim could not be given back");
     }

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Put, ReturnValue, TransactWriteItem,
+};
 use contracts::Timestamp;
 use domain::{Currency, Money, OrderId};
 use ports::ProviderError;
@@ -28,11 +32,15 @@ pub(super) struct Effect {
     pub(super) reference: String,
 }
 
-/// Whether an effect is new.
+/// What came of writing an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
+    /// It happened now.
     Now,
+    /// It had happened before, under the same key.
     Before,
+    /// It must not happen any more: its undo came first.
+    Barred,
 }
 
 impl Ledger {
@@ -51,43 +59,129 @@ impl Ledger {
         })
     }
 
-    /// Writes an effect, once for each key.
+    /// Writes an effect, once for each key, unless its undo has barred the key.
     pub(super) async fn write(
         &self,
         order: OrderId,
         key: &str,
         effect: &Effect,
     ) -> Result<Written, ProviderError> {
-        let mut put = self
-            .client
-            .put_item()
+        let put = Put::builder()
             .table_name(&self.effects)
-            .item("orderId", text(order.to_string()))
-            .item("key", text(key))
-            .item("kind", text(effect.kind))
-            .item("reference", text(&effect.reference))
-            .item("at", text(now().to_string()))
-            .condition_expression("attribute_not_exists(orderId)");
-        if let Some(money) = effect.money {
-            put = put
-                .item("amount", AttributeValue::N(money.amount.to_string()))
-                .item("currency", text(money.currency.as_str()));
+            .set_item(Some(to_item(order, key, effect)))
+            .condition_expression("attribute_not_exists(orderId)")
+            .build()
+            .map_err(defect)?;
+        let not_barred = ConditionCheck::builder()
+            .table_name(&self.state)
+            .key("key", text(barred(key)))
+            .condition_expression("attribute_not_exists(#key)")
+            .expression_attribute_names("#key", "key")
+            .build()
+            .map_err(defect)?;
+        let put = TransactWriteItem::builder().put(put).build();
+        let not_barred = TransactWriteItem::builder()
+            .condition_check(not_barred)
+            .build();
+        Ok(
+            match self.transact(vec![put, not_barred]).await?.as_slice() {
+                [] => Written::Now,
+                [_, true] => Written::Barred,
+                _ => Written::Before,
+            },
+        )
+    }
+
+    /// Finds what happened under a key; where nothing has, bars the key, so that
+    /// nothing ever will.
+    pub(super) async fn find_or_bar(
+        &self,
+        order: OrderId,
+        key: &str,
+    ) -> Result<Option<(Option<Money>, String)>, ProviderError> {
+        if let Some(effect) = self.find(order, key).await? {
+            return Ok(Some(effect));
         }
-        match put.send().await {
-            Ok(_) => Ok(Written::Now),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(Written::Before)
-            }
-            Err(error) => Err(ProviderError::OutcomeUnknown(Box::new(error))),
+        let nothing_happened = ConditionCheck::builder()
+            .table_name(&self.effects)
+            .key("orderId", text(order.to_string()))
+            .key("key", text(key))
+            .condition_expression("attribute_not_exists(orderId)")
+            .build()
+            .map_err(defect)?;
+        let nothing_happened = TransactWriteItem::builder().condition_check(nothing_happened);
+        let refused = self
+            .transact(vec![nothing_happened.build(), self.bar(key)?])
+            .await?;
+        // Something happened between the look and the bar.
+        if refused.is_empty() {
+            Ok(None)
+        } else {
+            self.find(order, key).await
+        }
+    }
+
+    /// Writes the undo of an effect, once for each key, and bars the effect's key.
+    pub(super) async fn write_undo(
+        &self,
+        order: OrderId,
+        key: &str,
+        effect: &Effect,
+        undone_key: &str,
+    ) -> Result<(), ProviderError> {
+        let put = Put::builder()
+            .table_name(&self.effects)
+            .set_item(Some(to_item(order, key, effect)))
+            .condition_expression("attribute_not_exists(orderId)")
+            .build()
+            .map_err(defect)?;
+        let put = TransactWriteItem::builder().put(put).build();
+        // Refused where it was written before; then the bar is there too.
+        self.transact(vec![put, self.bar(undone_key)?]).await?;
+        Ok(())
+    }
+
+    fn bar(&self, key: &str) -> Result<TransactWriteItem, ProviderError> {
+        let put = Put::builder()
+            .table_name(&self.state)
+            .item("key", text(barred(key)))
+            .item(
+                "expiresAt",
+                number(now().epoch_millis() / 1000 + REMEMBERED_SECONDS),
+            )
+            .build()
+            .map_err(defect)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Writes all or nothing; gives, for each item, whether its condition failed.
+    async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<Vec<bool>, ProviderError> {
+        let sent = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+            .send()
+            .await;
+        let Err(error) = sent else {
+            return Ok(Vec::new());
+        };
+        let failed: Vec<bool> = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled
+                .cancellation_reasons()
+                .iter()
+                .map(|reason| reason.code() == Some("ConditionalCheckFailed"))
+                .collect(),
+            _ => Vec::new(),
+        };
+        if failed.contains(&true) {
+            Ok(failed)
+        } else {
+            Err(ProviderError::OutcomeUnknown(Box::new(error)))
         }
     }
 
     /// What happened under a key: the money and the reference.
-    pub(super) async fn find(
+    async fn find(
         &self,
         order: OrderId,
         key: &str,
@@ -109,15 +203,15 @@ impl Ledger {
 
     /// Counts an attempt under a key, and gives their number.
     pub(super) async fn count_attempt(&self, key: &str) -> Result<u64, ProviderError> {
-        let a_week_on = now().epoch_millis() / 1000 + 7 * 24 * 60 * 60;
+        let forgotten_at = now().epoch_millis() / 1000 + REMEMBERED_SECONDS;
         let counted = self
             .client
             .update_item()
             .table_name(&self.state)
             .key("key", text(key))
             .update_expression("ADD attempts :one SET expiresAt = :soon")
-            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
-            .expression_attribute_values(":soon", AttributeValue::N(a_week_on.to_string()))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":soon", number(forgotten_at))
             .return_values(ReturnValue::UpdatedNew)
             .send()
             .await
@@ -128,6 +222,37 @@ impl Ledger {
             .and_then(|item| item.get("attempts"));
         Ok(attempts.and_then(read_number).unwrap_or_default())
     }
+}
+
+/// The ports ask for 18 days.
+const REMEMBERED_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+fn barred(key: &str) -> String {
+    format!("barred/{key}")
+}
+
+fn to_item(order: OrderId, key: &str, effect: &Effect) -> HashMap<String, AttributeValue> {
+    let mut item = HashMap::from([
+        ("orderId".to_owned(), text(order.to_string())),
+        ("key".to_owned(), text(key)),
+        ("kind".to_owned(), text(effect.kind)),
+        ("reference".to_owned(), text(&effect.reference)),
+        ("at".to_owned(), text(now().to_string())),
+    ]);
+    if let Some(money) = effect.money {
+        item.insert("amount".to_owned(), number(money.amount));
+        item.insert("currency".to_owned(), text(money.currency.as_str()));
+    }
+    item
+}
+
+/// A request that cannot be built has certainly had no effect.
+fn defect(error: BuildError) -> ProviderError {
+    ProviderError::Unavailable(Box::new(error))
+}
+
+fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
 }
 
 fn read_money(item: &HashMap<String, AttributeValue>) -> Option<Money> {

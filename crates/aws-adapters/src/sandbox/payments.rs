@@ -80,33 +80,48 @@ impl SandboxPayments {
     }
 }
 
+/// A charge that its refund came before.
+fn barred() -> Charge {
+    Charge::Declined {
+        code: "called-off".to_owned(),
+        message: "The payment was called off.".to_owned(),
+    }
+}
+
 impl PaymentProvider for SandboxPayments {
     async fn charge(&self, request: &ChargeRequest<'_>) -> Result<Charge, ProviderError> {
-        match Behaviour::of(request.method.as_str()) {
-            Behaviour::Succeed => Ok(self.capture(request).await?.0),
-            Behaviour::Decline { code, message } => Ok(Charge::Declined {
-                code: code.to_owned(),
-                message: message.to_owned(),
-            }),
-            Behaviour::NeverAnswer => unavailable("it is unavailable"),
+        let behaviour = Behaviour::of(request.method.as_str());
+        match behaviour {
+            Behaviour::Decline { code, message } => {
+                return Ok(Charge::Declined {
+                    code: code.to_owned(),
+                    message: message.to_owned(),
+                });
+            }
+            Behaviour::NeverAnswer => return unavailable("it is unavailable"),
             Behaviour::FailFirst(failures) => {
                 if self.ledger.count_attempt(request.key).await? <= failures {
                     return unavailable("it fails the first times");
                 }
-                Ok(self.capture(request).await?.0)
             }
-            Behaviour::LoseFirstAnswer => match self.capture(request).await? {
-                (_, Written::Now) => {
-                    let lost = Simulated("it charges and its answer is lost");
-                    Err(ProviderError::OutcomeUnknown(Box::new(lost)))
-                }
-                (charge, Written::Before) => Ok(charge),
-            },
+            Behaviour::Succeed | Behaviour::LoseFirstAnswer => {}
+        }
+        let (charge, written) = self.capture(request).await?;
+        match written {
+            Written::Barred => Ok(barred()),
+            Written::Now if behaviour == Behaviour::LoseFirstAnswer => {
+                let lost = Simulated("it charges and its answer is lost");
+                Err(ProviderError::OutcomeUnknown(Box::new(lost)))
+            }
+            Written::Now | Written::Before => Ok(charge),
         }
     }
 
     async fn refund(&self, request: &RefundRequest<'_>) -> Result<Refund, ProviderError> {
-        let captured = self.ledger.find(request.order, request.charge_key).await?;
+        let captured = self
+            .ledger
+            .find_or_bar(request.order, request.charge_key)
+            .await?;
         let Some((Some(money), _)) = captured else {
             return Ok(Refund::NothingToRefund);
         };
@@ -117,7 +132,7 @@ impl PaymentProvider for SandboxPayments {
             reference,
         };
         self.ledger
-            .write(request.order, request.key, &effect)
+            .write_undo(request.order, request.key, &effect, request.charge_key)
             .await?;
         Ok(Refund::Refunded {
             money,

@@ -1,6 +1,5 @@
 //! A warehouse that behaves by the postal code.
 
-use domain::Step;
 use domain::shipment::{Cancellation, Shipment};
 use ports::{CancelRequest, ProviderError, ShipRequest, Warehouse};
 
@@ -23,11 +22,6 @@ impl SandboxWarehouse {
     /// A warehouse with this ledger.
     pub fn new(ledger: Ledger) -> Self {
         Self { ledger }
-    }
-
-    async fn was_called_off(&self, request: &ShipRequest<'_>) -> Result<bool, ProviderError> {
-        let key = format!("{}/{}", request.order, Step::CancelShipment);
-        Ok(self.ledger.find(request.order, &key).await?.is_some())
     }
 }
 
@@ -53,7 +47,7 @@ impl Warehouse for SandboxWarehouse {
                     .ledger
                     .write(request.order, request.key, &effect)
                     .await?;
-                if written == Written::Before && self.was_called_off(request).await? {
+                if written == Written::Barred {
                     return Ok(Shipment::Refused {
                         code: "called-off".to_owned(),
                         message: "The shipment was called off.".to_owned(),
@@ -69,7 +63,11 @@ impl Warehouse for SandboxWarehouse {
     }
 
     async fn cancel(&self, request: &CancelRequest<'_>) -> Result<Cancellation, ProviderError> {
-        let Some((_, reference)) = self.ledger.find(request.order, request.ship_key).await? else {
+        let shipped = self
+            .ledger
+            .find_or_bar(request.order, request.ship_key)
+            .await?;
+        let Some((_, reference)) = shipped else {
             return Ok(Cancellation::NothingToCancel);
         };
         let effect = Effect {
@@ -78,7 +76,7 @@ impl Warehouse for SandboxWarehouse {
             reference,
         };
         self.ledger
-            .write(request.order, request.key, &effect)
+            .write_undo(request.order, request.key, &effect, request.ship_key)
             .await?;
         Ok(Cancellation::Cancelled {
             reference: effect.reference,
