@@ -88,7 +88,7 @@ e2e: setup ## Tests on the deployed template, in an environment of their own
 	export RUST_TEST_THREADS=16; \
 	cargo test $(ALL) --test dynamodb --test sqs --test it
 
-deny: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Licences, sources and duplicates of dependencies
+deny: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Licences and sources of the dependencies, and what is banned
 	$(TOOLS_FIRST) cargo deny check bans licenses sources
 
 advisories: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Known vulnerabilities; fetches the advisory database

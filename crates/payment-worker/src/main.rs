@@ -18,6 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let orders = environment.text("ORDERS_TABLE")?;
     let journal = DynamoJournal::new(clients.dynamodb(), &records, orders, None);
 
+    // The only provider so far. With a second one, match on the choice and serve each.
     environment.choice("PAYMENT_PROVIDER", &["sandbox"])?;
     let provider = SandboxPayments::new(Ledger::from_environment(environment, &clients)?);
 

@@ -19,6 +19,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let stock = environment.text("STOCK_TABLE")?;
     let journal = DynamoJournal::new(clients.dynamodb(), &records, orders, Some(stock));
 
+    // The only warehouse so far. With a second one, match on the choice and serve each.
     environment.choice("WAREHOUSE_PROVIDER", &["sandbox"])?;
     let warehouse = SandboxWarehouse::new(Ledger::from_environment(environment, &clients)?);
 
