@@ -38,7 +38,10 @@ pub(super) enum Written {
     /// It happened now.
     Now,
     /// It had happened before, under the same key.
-    Before,
+    Before {
+        /// Its undo has happened as well.
+        called_off: bool,
+    },
     /// It must not happen any more: its undo came first.
     Barred,
 }
@@ -86,8 +89,11 @@ impl Ledger {
         Ok(
             match self.transact(vec![put, not_barred]).await?.as_slice() {
                 [] => Written::Now,
-                [_, true] => Written::Barred,
-                _ => Written::Before,
+                [false, true] => Written::Barred,
+                [_, called_off] => Written::Before {
+                    called_off: *called_off,
+                },
+                _ => Written::Before { called_off: false },
             },
         )
     }

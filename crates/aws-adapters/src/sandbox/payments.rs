@@ -113,7 +113,8 @@ impl PaymentProvider for SandboxPayments {
                 let lost = Simulated("it charges and its answer is lost");
                 Err(ProviderError::OutcomeUnknown(Box::new(lost)))
             }
-            Written::Now | Written::Before => Ok(charge),
+            // Also where it was refunded since: the charge is told again as it was.
+            Written::Now | Written::Before { .. } => Ok(charge),
         }
     }
 

@@ -47,7 +47,11 @@ impl Warehouse for SandboxWarehouse {
                     .ledger
                     .write(request.order, request.key, &effect)
                     .await?;
-                if written == Written::Barred {
+                // A shipment that was called off does not become one by asking again.
+                if matches!(
+                    written,
+                    Written::Barred | Written::Before { called_off: true }
+                ) {
                     return Ok(Shipment::Refused {
                         code: "called-off".to_owned(),
                         message: "The shipment was called off.".to_owned(),

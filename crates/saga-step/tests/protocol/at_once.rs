@@ -236,16 +236,18 @@ async fn an_outside_party_that_takes_too_long_may_still_be_at_it_so_that_nobody_
 
 #[tokio::test(start_paused = true)]
 async fn an_outside_party_that_certainly_did_nothing_can_be_asked_again_at_once() {
-    for (pair, effect) in [
-        (Pair::Payment, Operation::Charge),
-        (Pair::Shipping, Operation::Ship),
+    for (pair, action, undo) in [
+        (Pair::Payment, Operation::Charge, Operation::Refund),
+        (Pair::Shipping, Operation::Ship, Operation::Cancel),
     ] {
         let bench = Bench::new(pair);
-        bench.world.fail(effect, 0, Fault::ErrorBefore);
-        let error = bench.deliver(&bench.action("t")).await.unwrap_err();
-        assert_eq!(error.class(), Class::Transient);
-        bench.deliver(&bench.action("t")).await.unwrap();
-        bench.check(Progress::Done);
+        for (operation, body) in [(action, bench.action("action")), (undo, bench.undo("undo"))] {
+            bench.world.fail(operation, 0, Fault::ErrorBefore);
+            let error = bench.deliver(&body).await.unwrap_err();
+            assert_eq!(error.class(), Class::Transient);
+            bench.deliver(&body).await.unwrap();
+        }
+        bench.check(Progress::Undone);
     }
 }
 
