@@ -19,6 +19,7 @@ mod permissions;
 mod poison;
 mod relay;
 mod state_machine;
+mod sweep;
 mod template;
 mod timeouts;
 mod undo;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 const ORDER_SAGA: &str = include_str!("../../infra/order-saga.asl.json");
 const RESCUE: &str = include_str!("../../infra/saga-rescue.asl.json");
+const SWEEP: &str = include_str!("../../infra/order-sweep.asl.json");
 
 /// The definition, with a number in the place of each substituted one.
 fn parse(definition: &str) -> Value {
@@ -60,7 +61,7 @@ fn the_error_names_that_the_saga_catches_are_those_that_the_workers_send() {
 
 #[test]
 fn every_state_with_an_effect_has_a_time_limit() {
-    for definition in [ORDER_SAGA, RESCUE].map(parse) {
+    for definition in [ORDER_SAGA, RESCUE, SWEEP].map(parse) {
         for (name, state) in tasks(&definition) {
             assert!(
                 state["TimeoutSeconds"].as_u64().is_some_and(|it| it > 0),
@@ -83,7 +84,7 @@ fn every_state_with_an_effect_catches_everything_at_last() {
 
 #[test]
 fn nothing_is_retried_on_a_blanket_error() {
-    for definition in [ORDER_SAGA, RESCUE].map(parse) {
+    for definition in [ORDER_SAGA, RESCUE, SWEEP].map(parse) {
         for (name, state) in tasks(&definition) {
             for error in errors(state, "Retry") {
                 assert!(

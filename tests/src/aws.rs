@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::http::Target;
-use crate::{Answer, Environment, Request};
+use crate::{Answer, Environment, QUICKLY, Request, wait_until};
 
 impl Environment {
     /// Calls a service that speaks the query protocol; the answer is XML.
@@ -146,6 +146,28 @@ impl Environment {
             "the saga of {order} was not stopped: {}",
             answer.text()
         );
+    }
+
+    /// Runs the sweep, as its schedule does, and waits for its end.
+    pub async fn sweep(&self) {
+        let resources = self.resources().await;
+        let body = json!({ "stateMachineArn": resources["OrderSweep"], "input": "{}" });
+        let started = self
+            .json_call("states", "AWSStepFunctions.StartExecution", &body)
+            .await;
+        assert_eq!(started.status, 200, "no sweep: {}", started.text());
+        let body = json!({ "executionArn": started.json()["executionArn"] });
+        let status = wait_until("the sweep ends", QUICKLY, async || {
+            let answer = self
+                .json_call("states", "AWSStepFunctions.DescribeExecution", &body)
+                .await;
+            match answer.json()["status"].as_str() {
+                Some("RUNNING") | None => Err(answer.text()),
+                Some(status) => Ok(status.to_owned()),
+            }
+        })
+        .await;
+        assert_eq!(status, "SUCCEEDED", "the sweep");
     }
 
     fn saga(&self, order: &str) -> String {

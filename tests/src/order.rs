@@ -73,10 +73,19 @@ impl Order {
 
     /// The id that the order will have.
     pub fn id(&self) -> String {
-        let customer = self.body["customerId"].as_str().unwrap_or_default();
-        let customer = CustomerId::new(customer).expect("a customer id");
+        let customer = CustomerId::new(self.customer()).expect("a customer id");
         let key = IdempotencyKey::new(&self.key).expect("a key");
         OrderId::derive(&customer, &key).to_string()
+    }
+
+    /// Who orders.
+    pub fn customer(&self) -> &str {
+        self.body["customerId"].as_str().unwrap_or_default()
+    }
+
+    /// The body of the request.
+    pub fn body(&self) -> &Value {
+        &self.body
     }
 
     /// The total, in minor units.

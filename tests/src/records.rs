@@ -1,11 +1,13 @@
 //! What the tables hold.
 
 use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use contracts::Timestamp;
 use serde_json::Value;
 
-use crate::Environment;
+use crate::{Environment, Order};
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -65,6 +67,33 @@ impl Environment {
             .send()
             .await
             .unwrap_or_else(|error| panic!("stock of {sku} was not seeded: {error:?}"));
+    }
+
+    /// Stores an order of an hour ago whose event never came to be.
+    pub async fn store_without_event(&self, order: &Order) {
+        const AN_HOUR_AGO: u64 = 60 * 60 * 1000;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now = u64::try_from(now.as_millis()).unwrap_or_default();
+        let at = Timestamp::from_epoch_millis(now.saturating_sub(AN_HOUR_AGO)).to_string();
+        self.dynamodb
+            .put_item()
+            .table_name(self.output("OrdersTableName"))
+            .item("orderId", text(&order.id()))
+            .item("customerId", text(order.customer()))
+            .item("requestFingerprint", text("unknown"))
+            .item("order", text(&order.body().to_string()))
+            .item("totalAmount", AttributeValue::N(order.total().to_string()))
+            .item("currency", text("EUR"))
+            .item("status", text("accepted"))
+            .item("createdAt", text(&at))
+            .item("updatedAt", text(&at))
+            .item("correlationId", text(&order.id()))
+            .item("timeline", AttributeValue::L(Vec::new()))
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{} was not stored: {error:?}", order.id()));
     }
 
     /// The pieces of an article.
