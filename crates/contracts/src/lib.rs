@@ -19,8 +19,6 @@ pub use command::{Command, CommandMessage};
 pub use envelope::{ContractError, Envelope, JsonFault, MessageType, TaskToken, TraceParent, peek};
 pub use event::{Event, EventMessage, Lineage, Reason, StoredEvent};
 pub use json::{DuplicateKeys, parse_strict};
-pub use order_request::{
-    Fault, RequestError, fingerprint, parse_order, parse_stored_order, write_order,
-};
+pub use order_request::{Fault, RequestError, fingerprint, parse_order, write_order};
 pub use results::{charge, reservation, shipment, undo};
 pub use timestamp::Timestamp;

@@ -16,7 +16,6 @@ use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::{dynamodb, encodings::Base64Data};
 use contracts::{
     CommandMessage, ContractError, Envelope, EventMessage, RequestError, fingerprint, parse_order,
-    parse_stored_order,
 };
 use domain::{CustomerId, IdempotencyKey, OrderId, OrderStatus, Step};
 use serde::de::DeserializeOwned;
@@ -252,7 +251,7 @@ fn read_timeline(case: &str, image: &Value) -> Vec<String> {
         text.unwrap_or_else(|| panic!("{case}: {name} is missing"))
     };
     let id: OrderId = text("orderId").parse().unwrap();
-    let order = parse_stored_order(text("order")).unwrap();
+    let order = parse_order(text("order").as_bytes()).unwrap();
     assert_eq!(fingerprint(&order), text("requestFingerprint"), "{case}");
     assert_eq!(
         CustomerId::new(text("customerId")).as_ref(),

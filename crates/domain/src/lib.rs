@@ -17,7 +17,7 @@ mod text;
 
 pub use ids::{CorrelationId, CustomerId, IdempotencyKey, OrderId, Sku};
 pub use knowledge::Knowledge;
-pub use money::{Currency, Money, Overflow};
+pub use money::{Currency, Money};
 pub use order::{
     Address, Item, MAX_ITEMS, MAX_TOTAL, NewOrder, OrderFault, PaymentMethod, UnitPrice,
     check_items,

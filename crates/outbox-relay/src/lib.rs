@@ -12,8 +12,6 @@
 mod outbox;
 mod plan;
 
-use std::collections::HashSet;
-
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use message_worker::cause_chain;
@@ -55,13 +53,6 @@ impl Failures {
 #[error("not all events of the batch were published")]
 pub struct NotAllPublished;
 
-/// A record's events, or the reason why they cannot be read.
-struct Read {
-    /// The record's sequence number in the stream.
-    stream_sequence: Option<String>,
-    events: Vec<Outgoing>,
-}
-
 impl<B: Bus> Relay<B> {
     /// Publishes to this bus.
     pub fn new(bus: B, failures: Failures) -> Self {
@@ -86,39 +77,25 @@ impl<B: Bus> Relay<B> {
         let events: Vec<(usize, &Outgoing)> = readable
             .iter()
             .enumerate()
-            .flat_map(|(record, read)| read.events.iter().map(move |event| (record, event)))
+            .flat_map(|(record, events)| events.iter().map(move |event| (record, event)))
             .collect();
-        let unpublished = self.publish(&events).await;
-        let failed = unpublished.into_iter().min().or(unreadable);
-        let report = failed.map(|record| {
-            readable.get(record).map_or_else(
-                || {
-                    event
-                        .records
-                        .get(record)
-                        .and_then(|r| r.change.sequence_number.clone())
-                },
-                |read| read.stream_sequence.clone(),
-            )
-        });
-        respond(report)
+        let failed = self.publish(&events).await.or(unreadable);
+        respond(failed.map(|record| event.records[record].change.sequence_number.clone()))
     }
 
-    /// Publishes batch after batch; gives the records whose events are not all confirmed.
-    async fn publish(&self, events: &[(usize, &Outgoing)]) -> HashSet<usize> {
+    /// Publishes batch after batch; gives the first record whose events are not all confirmed.
+    async fn publish(&self, events: &[(usize, &Outgoing)]) -> Option<usize> {
         let bodies: Vec<&Outgoing> = events.iter().map(|(_, event)| *event).collect();
         let mut batches = plan(&bodies, B::BATCH, B::BATCH_BYTES).into_iter();
-        let mut unpublished = HashSet::new();
-        for batch in batches.by_ref() {
+        while let Some(batch) = batches.next() {
             let failed = self.publish_batch(&batch, &bodies).await;
-            unpublished.extend(failed.into_iter().map(|index| events[index].0));
-            if !unpublished.is_empty() {
-                break;
+            if !failed.is_empty() {
+                // Behind a failure nothing more is published, so that no event overtakes another.
+                let unpublished = failed.into_iter().chain(batches.flatten());
+                return unpublished.map(|index| events[index].0).min();
             }
         }
-        // Behind a failure nothing more is published, so that no event overtakes another.
-        unpublished.extend(batches.flatten().map(|index| events[index].0));
-        unpublished
+        None
     }
 
     /// Publishes one batch; gives the events that are not confirmed.
@@ -160,17 +137,11 @@ impl<B: Bus> Relay<B> {
 
 /// Reads records up to the first that cannot be read. It is reported, so that
 /// Lambda splits the batch, tries it alone, and puts it aside at last.
-fn read_until_unreadable(records: &[EventRecord]) -> (Vec<Read>, Option<usize>) {
+fn read_until_unreadable(records: &[EventRecord]) -> (Vec<Vec<Outgoing>>, Option<usize>) {
     let mut readable = Vec::with_capacity(records.len());
     for (index, record) in records.iter().enumerate() {
         match outgoing(&record.change) {
-            Ok(events) => {
-                let stream_sequence = record.change.sequence_number.clone();
-                readable.push(Read {
-                    stream_sequence,
-                    events,
-                });
-            }
+            Ok(events) => readable.push(events),
             Err(error) => {
                 let cause = cause_chain(&error).join(": ");
                 let record = record.change.sequence_number.as_deref();

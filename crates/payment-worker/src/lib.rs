@@ -1,11 +1,11 @@
 //! Charges and refunds orders.
 
-use contracts::{Command, CommandMessage, Event, Reason, Timestamp, saga};
+use contracts::{Command, CommandMessage, Event, Reason, saga};
 use domain::payment::{Charge, Refund, RefundDecision, decide_refund};
 use domain::{Knowledge, Step};
 use idempotency::{ActionOutcome, Clock, ResultJson};
 use ports::{Answer, ChargeRequest, CommitError, OrderChange, PaymentProvider, RefundRequest};
-use saga_step::{Done, Effects, StepError, action_id, knowledge, lineage, stored};
+use saga_step::{Done, Effects, StepError, action_id, knowledge, order_change, stored};
 
 /// The charge and its undo.
 #[derive(Debug)]
@@ -34,15 +34,7 @@ impl<P: PaymentProvider, C: Clock> Payments<P, C> {
     }
 
     fn change(&self, message: &CommandMessage, event: &Event) -> OrderChange {
-        let order = message.envelope.order;
-        let at = Timestamp::from_epoch_millis(self.clock.now().get());
-        let event = event.store(order, &lineage(message), SOURCE, at);
-        OrderChange {
-            order,
-            event,
-            at,
-            stock: None,
-        }
+        order_change(message, event, SOURCE, self.clock.now(), None)
     }
 }
 

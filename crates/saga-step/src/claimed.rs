@@ -3,14 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use contracts::{CommandMessage, Lineage};
-use domain::Knowledge;
+use contracts::{CommandMessage, Event, Lineage, Timestamp};
+use domain::stock::Movement;
+use domain::{ItemQuantity, Knowledge};
 use idempotency::{
-    ActionOutcome, Begin, BeginUndo, Claim, Clock, NoTimeLeft, ResultJson, Started, StoreError,
-    UndoStarted,
+    ActionOutcome, Begin, BeginUndo, Claim, Clock, Millis, NoTimeLeft, ResultJson, Started,
+    StoreError, UndoStarted,
 };
 use message_worker::RecordContext;
-use ports::{Answer, CommitError, OrderChange, ProviderError, StepJournal};
+use ports::{Answer, CommitError, OrderChange, ProviderError, StepJournal, StockMove};
 
 use crate::{StepError, Steps};
 
@@ -223,8 +224,29 @@ pub fn stored(json: String) -> Result<ResultJson, StepError> {
     ResultJson::from_json(json).map_err(|error| StepError::Damaged(Box::new(error)))
 }
 
+/// What a step changes on its order: the event, and the pieces that move with it.
+pub fn order_change(
+    message: &CommandMessage,
+    event: &Event,
+    source: &str,
+    now: Millis,
+    stock: Option<(Movement, &[ItemQuantity])>,
+) -> OrderChange {
+    let order = message.envelope.order;
+    let at = Timestamp::from_epoch_millis(now.get());
+    OrderChange {
+        order,
+        event: event.store(order, &lineage(message), source, at),
+        at,
+        stock: stock.map(|(movement, items)| StockMove {
+            movement,
+            items: items.to_vec(),
+        }),
+    }
+}
+
 /// Where the messages that a command leads to come from.
-pub fn lineage(message: &CommandMessage) -> Lineage {
+fn lineage(message: &CommandMessage) -> Lineage {
     Lineage {
         correlation: message.envelope.correlation.clone(),
         causation: Some(message.envelope.id.clone()),

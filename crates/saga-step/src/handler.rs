@@ -25,20 +25,6 @@ impl<S: Steps, A: TaskAnswers> StepHandler<S, A> {
         }
     }
 
-    /// Does what was asked and answers.
-    async fn carry_out(
-        &self,
-        message: &CommandMessage,
-        context: &RecordContext,
-    ) -> Result<(), StepError> {
-        let answer = self.steps.run(message, context).await?;
-        match &message.envelope.task_token {
-            Some(token) => self.answer(token, &answer).await,
-            // A person may send a command by hand; then nobody waits.
-            None => Ok(()),
-        }
-    }
-
     async fn answer(&self, token: &TaskToken, answer: &Answer) -> Result<(), StepError> {
         match self
             .answers
@@ -71,7 +57,12 @@ impl<S: Steps, A: TaskAnswers> Handler for StepHandler<S, A> {
         message: CommandMessage,
         context: &RecordContext,
     ) -> Result<(), StepError> {
-        self.carry_out(&message, context).await
+        let answer = self.steps.run(&message, context).await?;
+        match &message.envelope.task_token {
+            Some(token) => self.answer(token, &answer).await,
+            // A person may send a command by hand; then nobody waits.
+            None => Ok(()),
+        }
     }
 
     /// A saga whose command cannot be read is told at once, so that it can undo.

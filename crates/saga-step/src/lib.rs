@@ -28,7 +28,8 @@ use message_worker::RecordContext;
 use ports::Answer;
 
 pub use claimed::{
-    ClaimedSteps, Done, Effects, PROVIDER_TIME_LIMIT, already_undone, knowledge, lineage, stored,
+    ClaimedSteps, Done, Effects, PROVIDER_TIME_LIMIT, already_undone, knowledge, order_change,
+    stored,
 };
 pub use error::StepError;
 pub use handler::StepHandler;

@@ -3,13 +3,13 @@
 //! The pieces move from reserved to shipped in the transaction that records the
 //! shipment, and back in the one that records its cancellation.
 
-use contracts::{Command, CommandMessage, Event, Timestamp, saga};
+use contracts::{Command, CommandMessage, Event, saga};
 use domain::shipment::{CancelDecision, Cancellation, Shipment, decide_cancel};
 use domain::stock::Movement;
 use domain::{ItemQuantity, Knowledge, Step};
 use idempotency::{ActionOutcome, Clock, ResultJson};
-use ports::{Answer, CancelRequest, CommitError, OrderChange, ShipRequest, StockMove, Warehouse};
-use saga_step::{Done, Effects, StepError, action_id, knowledge, lineage, stored};
+use ports::{Answer, CancelRequest, CommitError, OrderChange, ShipRequest, Warehouse};
+use saga_step::{Done, Effects, StepError, action_id, knowledge, order_change, stored};
 
 /// The hand-over and its undo.
 #[derive(Debug)]
@@ -33,19 +33,8 @@ impl<W: Warehouse, C: Clock> Shipments<W, C> {
         movement: Movement,
         items: &[ItemQuantity],
     ) -> OrderChange {
-        let order = message.envelope.order;
-        let at = Timestamp::from_epoch_millis(self.clock.now().get());
-        let event = event.store(order, &lineage(message), SOURCE, at);
-        let stock = StockMove {
-            movement,
-            items: items.to_vec(),
-        };
-        OrderChange {
-            order,
-            event,
-            at,
-            stock: Some(stock),
-        }
+        let stock = Some((movement, items));
+        order_change(message, event, SOURCE, self.clock.now(), stock)
     }
 
     /// Calls off whatever the warehouse took on for this order.

@@ -2,14 +2,14 @@
 //!
 //! The whole effect is in DynamoDB: one transaction is claim, effect and result.
 
-use contracts::{Command, CommandMessage, Event, Timestamp, saga};
+use contracts::{Command, CommandMessage, Event, saga};
 use domain::stock::{Movement, Reservation};
 use domain::{ItemQuantity, Sku};
 use idempotency::record::decide_begin_undo;
 use idempotency::{ActionOutcome, Begin, BeginUndo, Claim, Clock, ResultJson};
 use message_worker::RecordContext;
-use ports::{Answer, OrderChange, Reserve, StockJournal, StockMove};
-use saga_step::{StepError, Steps, already_undone, claim, lineage, stored};
+use ports::{Answer, OrderChange, Reserve, StockJournal};
+use saga_step::{StepError, Steps, already_undone, claim, order_change, stored};
 
 /// The reservation and its undo.
 #[derive(Debug)]
@@ -108,19 +108,7 @@ impl<J: StockJournal, C: Clock> Stock<J, C> {
         event: &Event,
         stock: Option<(Movement, &[ItemQuantity])>,
     ) -> OrderChange {
-        let order = message.envelope.order;
-        let at = Timestamp::from_epoch_millis(self.clock.now().get());
-        let event = event.store(order, &lineage(message), SOURCE, at);
-        let stock = stock.map(|(movement, items)| StockMove {
-            movement,
-            items: items.to_vec(),
-        });
-        OrderChange {
-            order,
-            event,
-            at,
-            stock,
-        }
+        order_change(message, event, SOURCE, self.clock.now(), stock)
     }
 }
 
