@@ -32,6 +32,16 @@ impl Millis {
     pub const fn to_seconds(self) -> Seconds {
         Seconds(self.0 / 1000)
     }
+
+    /// The first full second that is not before this moment.
+    pub(crate) const fn to_seconds_up(self) -> Seconds {
+        Seconds(self.0.div_ceil(1000))
+    }
+
+    /// The time from `earlier` to this moment; none if that is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
 }
 
 /// Seconds since the Unix epoch: the unit of DynamoDB's time to live.
@@ -150,10 +160,19 @@ mod tests {
     #[test]
     fn a_moment_lies_in_its_second_and_never_wraps() {
         assert_eq!(Millis::new(1_999).to_seconds(), Seconds::new(1));
+        assert_eq!(Millis::new(2_000).to_seconds_up(), Seconds::new(2));
+        assert_eq!(Millis::new(2_001).to_seconds_up(), Seconds::new(3));
         assert_eq!(
             Millis::new(u64::MAX).plus(Duration::MAX),
             Millis::new(u64::MAX)
         );
+    }
+
+    #[test]
+    fn no_time_passes_backwards() {
+        let (early, late) = (Millis::new(10), Millis::new(25));
+        assert_eq!(late.since(early), Duration::from_millis(15));
+        assert_eq!(early.since(late), Duration::ZERO);
     }
 
     #[test]

@@ -1,15 +1,21 @@
 //! Records in a DynamoDB table.
 //!
 //! The table has one string partition key, `id` unless chosen otherwise, and
-//! time to live on `expiresAt`. Requests, as the tests against the emulator count them:
+//! time to live on `expiresAt`; or it has a composite key, and the records are in
+//! [one partition](DynamoDbStore::with_partition) of it. What each step costs:
 //!
-//! | step                                                    | requests |
-//! |---------------------------------------------------------|----------|
-//! | `begin`: first run, duplicate, conflict or takeover     | 1        |
-//! | `begin_undo`: each of those, and a tombstone            | 1        |
-//! | `begin_undo` of a record that expired, not yet deleted  | 2        |
-//! | `complete`, `release` and their undo forms              | 1        |
-//! | a part of the caller's own transaction                  | 0        |
+//! | step                                                    | requests | write units |
+//! |---------------------------------------------------------|----------|-------------|
+//! | `begin`: first run, duplicate, conflict or takeover     | 1        | 1           |
+//! | `begin_undo`: each of those, and a tombstone            | 1        | 1           |
+//! | `begin_undo` of a record that expired, not yet deleted  | 2        | 2           |
+//! | `complete`, `release`, `renew` and their undo forms     | 1        | 1           |
+//! | a part of the caller's own transaction                  | 0        | 2           |
+//! | `get`                                                   | 1        | 0 (1 read unit) |
+//!
+//! The units are for a record of up to a kilobyte. A larger one costs as many as it
+//! has kilobytes, at each step but the first: DynamoDB charges a write for the larger
+//! of the old and the new item, and a refused write for the item that it met.
 //!
 //! Permissions: `dynamodb:PutItem`, `dynamodb:UpdateItem`, and `dynamodb:GetItem`
 //! for [`Store::get`] alone.
@@ -29,16 +35,16 @@ use aws_sdk_dynamodb::types::{
 };
 
 use self::item::{
-    COMPLETED, EXPIRES_AT, FINGERPRINT, Item, LEASE_UNTIL, OWNER, RESULT, STARTED, STATE,
-    UNDO_FINGERPRINT, UNDO_RESULT, UNDOING, UNDONE, millis, read, seconds, text,
+    COMPLETED, FINGERPRINT, Item, LEASE_UNTIL, Layout, OWNER, RESULT, STARTED, STATE,
+    UNDO_FINGERPRINT, UNDO_RESULT, UNDOING, UNDONE, millis, seconds, text,
 };
 use crate::record::{
     decide_begin, decide_begin_undo, decide_complete, decide_complete_undo, decide_release,
     decide_release_undo,
 };
 use crate::{
-    Begin, BeginUndo, Claim, Key, Millis, OwnerToken, Record, ResultJson, Started, Store,
-    StoreError, Superseded, UndoStarted,
+    Begin, BeginUndo, Claim, Key, Millis, OwnerToken, Record, Renew, ResultJson, Seconds, Started,
+    Store, StoreError, Superseded, UndoStarted,
 };
 
 /// `decide_begin` answers `Start`.
@@ -55,32 +61,66 @@ const MAY_BEGIN_UNDO: &str = "attribute_not_exists(#id) OR (#expiresAt > :nowSec
 const ABSENT: &str = "attribute_not_exists(#id) OR #expiresAt <= :nowSeconds";
 const IS_COMPLETED: &str = "#state = :completed AND #expiresAt > :nowSeconds";
 const IS_HELD: &str = "#owner = :owner AND #state = :held";
+const IS_RENEWABLE: &str = "#owner = :owner AND #state = :held AND #leaseUntil > :givenBack";
 
 /// A [`Store`] in a DynamoDB table. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DynamoDbStore {
     client: Client,
     table: String,
-    key_attribute: String,
+    layout: Layout,
 }
 
 impl DynamoDbStore {
-    /// Records in this table, whose partition key is called `id`.
+    /// Records in this table, whose partition key is called `id`, and whose time
+    /// to live is on `expiresAt`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self {
             client,
             table: table.into(),
-            key_attribute: "id".to_owned(),
+            layout: Layout::default(),
         }
     }
 
-    /// The same for a table whose partition key has another name.
+    /// The same for a table whose key attribute has another name: its partition
+    /// key, or its sort key [in a composite key](Self::with_partition).
     #[must_use]
-    pub fn with_key_attribute(self, name: impl Into<String>) -> Self {
-        Self {
-            key_attribute: name.into(),
-            ..self
-        }
+    pub fn with_key_attribute(mut self, name: impl Into<String>) -> Self {
+        self.layout.key = name.into();
+        self
+    }
+
+    /// The same for a table with a composite primary key: all records of this
+    /// store are in the partition `value` of the partition key `attribute`, and
+    /// the key attribute is the table's sort key.
+    ///
+    /// One partition takes up to 1,000 write units a second. Beyond that, use
+    /// several stores with a partition each, or a table of their own.
+    ///
+    /// ```no_run
+    /// # use idempotency::DynamoDbStore;
+    /// # fn store(client: aws_sdk_dynamodb::Client) -> DynamoDbStore {
+    /// DynamoDbStore::new(client, "everything")
+    ///     .with_partition("pk", "idempotency#mailer")
+    ///     .with_key_attribute("sk")
+    ///     .with_expiry_attribute("ttl")
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_partition(
+        mut self,
+        attribute: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.layout.partition = Some((attribute.into(), value.into()));
+        self
+    }
+
+    /// The same for a table whose time to live is on another attribute.
+    #[must_use]
+    pub fn with_expiry_attribute(mut self, name: impl Into<String>) -> Self {
+        self.layout.expires_at = name.into();
+        self
     }
 }
 
@@ -186,10 +226,11 @@ impl DynamoDbStore {
     /// # Errors
     /// [`StoreError::Invalid`] if the item is corrupt, or no reason to refuse.
     pub fn interpret_begin_failure(
+        &self,
         item: Option<&HashMap<String, AttributeValue>>,
         claim: &Claim,
     ) -> Result<Begin, StoreError> {
-        let record = read(item)?;
+        let record = self.layout.read(item)?;
         match decide_begin(record.as_ref(), claim) {
             Begin::Start(_) if !is_own(record.as_ref(), claim) => Err(contradiction()),
             answer => Ok(answer),
@@ -205,10 +246,11 @@ impl DynamoDbStore {
     /// # Errors
     /// [`StoreError::Invalid`] if the item is corrupt.
     pub fn interpret_undo_failure(
+        &self,
         item: Option<&HashMap<String, AttributeValue>>,
         claim: &Claim,
     ) -> Result<BeginUndo, StoreError> {
-        Ok(decide_begin_undo(read(item)?.as_ref(), claim))
+        Ok(decide_begin_undo(self.layout.read(item)?.as_ref(), claim))
     }
 }
 
@@ -220,8 +262,11 @@ impl Store for DynamoDbStore {
         ];
         let put = self.put(self.item(claim, STARTED, details), may_begin(claim))?;
         match self.send_put(put).await? {
-            Answer::Written(old) => Ok(decide_begin(read(old.as_ref())?.as_ref(), claim)),
-            Answer::Refused(old) => Self::interpret_begin_failure(old.as_ref(), claim),
+            Answer::Written(old) => Ok(decide_begin(
+                self.layout.read(old.as_ref())?.as_ref(),
+                claim,
+            )),
+            Answer::Refused(old) => self.interpret_begin_failure(old.as_ref(), claim),
         }
     }
 
@@ -239,9 +284,12 @@ impl Store for DynamoDbStore {
 
     async fn begin_undo(&self, claim: &Claim) -> Result<BeginUndo, StoreError> {
         match self.send_update(self.undoing_update(claim)?).await? {
-            Answer::Written(old) => Ok(decide_begin_undo(read(old.as_ref())?.as_ref(), claim)),
+            Answer::Written(old) => Ok(decide_begin_undo(
+                self.layout.read(old.as_ref())?.as_ref(),
+                claim,
+            )),
             Answer::Refused(old) => {
-                let record = read(old.as_ref())?;
+                let record = self.layout.read(old.as_ref())?;
                 if record
                     .as_ref()
                     .is_some_and(|record| record.is_expired(claim.now))
@@ -278,11 +326,33 @@ impl Store for DynamoDbStore {
             .table_name(&self.table)
             .consistent_read(true);
         let answer = request
-            .key(&self.key_attribute, text(key.as_str()))
+            .set_key(Some(self.layout.primary_key(key)))
             .send()
             .await
             .map_err(classify)?;
-        read(answer.item())
+        self.layout.read(answer.item())
+    }
+}
+
+impl Renew for DynamoDbStore {
+    async fn renew(&self, started: &Started, until: Millis) -> Result<Started, StoreError> {
+        let renewed = started.renewed(until);
+        let terms = (renewed.lease_until, renewed.expires_at);
+        let update = self.renewal_update(&started.key, terms, (started.owner, STARTED))?;
+        self.renew_with(update).await?;
+        Ok(renewed)
+    }
+
+    async fn renew_undo(
+        &self,
+        started: &UndoStarted,
+        until: Millis,
+    ) -> Result<UndoStarted, StoreError> {
+        let renewed = started.renewed(until);
+        let terms = (renewed.lease_until, renewed.expires_at);
+        let update = self.renewal_update(&started.key, terms, (started.owner, UNDOING))?;
+        self.renew_with(update).await?;
+        Ok(renewed)
     }
 }
 
@@ -318,6 +388,31 @@ impl DynamoDbStore {
         self.update(key, change, held)
     }
 
+    fn renewal_update(
+        &self,
+        key: &Key,
+        (lease_until, expires_at): (Millis, Seconds),
+        (owner, state): (OwnerToken, &str),
+    ) -> Result<Update, StoreError> {
+        let condition = Expression::new(IS_RENEWABLE)
+            .with(":owner", text(owner.to_string()))
+            .with(":held", text(state))
+            .with(":givenBack", millis(Millis::EPOCH));
+        let change = Expression::new("SET #leaseUntil = :leaseUntil, #expiresAt = :expiresAt")
+            .with(":leaseUntil", millis(lease_until))
+            .with(":expiresAt", seconds(expires_at));
+        self.update(key, change, condition)
+    }
+
+    /// A renewal that is repeated finds its own lease and writes it again, so a
+    /// refusal always means that the claim is lost.
+    async fn renew_with(&self, update: Update) -> Result<(), StoreError> {
+        match self.send_update(update).await? {
+            Answer::Written(_) => Ok(()),
+            Answer::Refused(_) => Err(Superseded.into()),
+        }
+    }
+
     fn undoing_update(&self, claim: &Claim) -> Result<Update, StoreError> {
         let condition = Expression::new(MAY_BEGIN_UNDO)
             .with(":completed", text(COMPLETED))
@@ -345,7 +440,7 @@ impl DynamoDbStore {
         let put = self.put(self.item(claim, UNDOING, details), absent(claim))?;
         match self.send_put(put).await? {
             Answer::Written(_) => Ok(decide_begin_undo(None, claim)),
-            Answer::Refused(old) => refused_undo(read(old.as_ref())?.as_ref(), claim),
+            Answer::Refused(old) => refused_undo(self.layout.read(old.as_ref())?.as_ref(), claim),
         }
     }
 
@@ -356,22 +451,21 @@ impl DynamoDbStore {
         details: [(&str, AttributeValue); N],
     ) -> Item {
         let common = [
-            (self.key_attribute.as_str(), text(claim.key.as_str())),
             (STATE, text(state)),
             (OWNER, text(claim.owner.to_string())),
-            (EXPIRES_AT, seconds(claim.expires_at)),
+            (&self.layout.expires_at, seconds(claim.expires_at)),
         ];
         let attributes = common.into_iter().chain(details);
-        attributes
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        let mut item = self.layout.primary_key(&claim.key);
+        item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+        item
     }
 
     fn put(&self, item: Item, condition: Expression) -> Result<Put, StoreError> {
         Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
-            .set_expression_attribute_names(Some(self.names(&condition.text)))
+            .set_expression_attribute_names(Some(self.layout.names(&condition.text)))
             .condition_expression(condition.text)
             .set_expression_attribute_values(Some(condition.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -385,13 +479,13 @@ impl DynamoDbStore {
         change: Expression,
         condition: Expression,
     ) -> Result<Update, StoreError> {
-        let mut names = self.names(&change.text);
-        names.extend(self.names(&condition.text));
+        let mut names = self.layout.names(&change.text);
+        names.extend(self.layout.names(&condition.text));
         let mut values = change.values;
         values.extend(condition.values);
         Update::builder()
             .table_name(&self.table)
-            .key(&self.key_attribute, text(key.as_str()))
+            .set_key(Some(self.layout.primary_key(key)))
             .update_expression(change.text)
             .condition_expression(condition.text)
             .set_expression_attribute_names(Some(names))
@@ -399,25 +493,6 @@ impl DynamoDbStore {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(unbuildable)
-    }
-
-    /// DynamoDB refuses names that an expression does not use.
-    fn names(&self, expression: &str) -> HashMap<String, String> {
-        let attributes = [
-            STATE,
-            OWNER,
-            EXPIRES_AT,
-            LEASE_UNTIL,
-            FINGERPRINT,
-            RESULT,
-            UNDO_FINGERPRINT,
-            UNDO_RESULT,
-        ];
-        let named = attributes.map(|name| (format!("#{name}"), name.to_owned()));
-        let key = ("#id".to_owned(), self.key_attribute.clone());
-        let all = named.into_iter().chain([key]);
-        all.filter(|(placeholder, _)| expression.contains(placeholder))
-            .collect()
     }
 
     async fn send_put(&self, put: Put) -> Result<Answer, StoreError> {
@@ -482,7 +557,7 @@ impl DynamoDbStore {
         let Answer::Refused(old) = self.send_update(update).await? else {
             return Ok(());
         };
-        let record = read(old.as_ref())?;
+        let record = self.layout.read(old.as_ref())?;
         let settled = decide(record.as_ref())?;
         if record == Some(settled) {
             Ok(())

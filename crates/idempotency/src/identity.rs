@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -42,6 +43,24 @@ impl Key {
         Self::new(format!("{prefix}#{key}"))
     }
 
+    /// The key `prefix#digits`, for what is too long for a key, has several parts
+    /// or is not to be read in the table: a personal datum, a whole payload.
+    ///
+    /// ```
+    /// use idempotency::{Fingerprint, Key};
+    ///
+    /// let (customer, cart) = ("c-1", 7);
+    /// let key = Key::hashed("checkout", &Fingerprint::of_json(&(customer, cart))?)?;
+    /// assert_eq!(key.as_str().len(), "checkout#".len() + 64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidKey`] if the prefix is empty or too long.
+    pub fn hashed(prefix: &str, fingerprint: &Fingerprint) -> Result<Self, InvalidKey> {
+        Self::prefixed(prefix, fingerprint.as_str())
+    }
+
     /// The key as stored.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -56,13 +75,14 @@ impl fmt::Display for Key {
 
 /// Why a text is no [`Key`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidKey {
     /// An empty key would make all operations one.
     #[error("an idempotency key must not be empty")]
     Empty,
     /// The store could not hold it.
     #[error(
-        "an idempotency key has at most {} bytes, this one has {bytes}",
+        "an idempotency key has at most {} bytes, this one has {bytes}; hash it",
         Key::MAX_BYTES
     )]
     TooLong {
@@ -88,9 +108,12 @@ impl Fingerprint {
     /// # Errors
     /// The value has no JSON form.
     pub fn of_json(payload: &impl Serialize) -> Result<Self, serde_json::Error> {
-        let mut canonical = serde_json::to_value(payload)?;
-        canonical.sort_all_objects();
-        Ok(Self::of(canonical.to_string()))
+        Ok(Self::of_value(serde_json::to_value(payload)?))
+    }
+
+    pub(crate) fn of_value(mut value: Value) -> Self {
+        value.sort_all_objects();
+        Self::of(value.to_string())
     }
 
     /// The hexadecimal digits.
@@ -121,6 +144,13 @@ impl OwnerToken {
     /// A token that nobody else has.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+
+    /// A number from 0 to 1, as random as the token: for spreading out attempts.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn fraction(self) -> f64 {
+        let low = u16::from_be_bytes([self.0.as_bytes()[14], self.0.as_bytes()[15]]);
+        f64::from(low) / f64::from(u16::MAX)
     }
 
     /// A chosen token, for simulations and tests that must be repeatable.
@@ -171,6 +201,18 @@ mod tests {
         assert_eq!(Key::prefixed("", "42"), Err(InvalidKey::Empty));
         assert_eq!(Key::prefixed("payment", ""), Err(InvalidKey::Empty));
         assert!(Key::prefixed("p", &"k".repeat(1023)).is_err());
+    }
+
+    #[test]
+    fn a_hashed_key_is_as_short_for_a_long_text_and_differs_with_it() {
+        let hashed = |text: String| Key::hashed("p", &Fingerprint::of(text)).unwrap();
+        let long = hashed("k".repeat(100_000));
+        assert_eq!(long.as_str().len(), 66);
+        assert_ne!(long, hashed("k".repeat(100_001)));
+        assert_eq!(
+            Key::hashed("", &Fingerprint::of("k")),
+            Err(InvalidKey::Empty)
+        );
     }
 
     #[test]

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::record::{
     decide_begin, decide_begin_undo, decide_complete, decide_complete_undo, decide_completed_put,
-    decide_release, decide_release_undo, decide_tombstone_put, decide_undone_update,
+    decide_release, decide_release_undo, decide_renew, decide_renew_undo, decide_tombstone_put,
+    decide_undone_update,
 };
 use crate::{
-    Begin, BeginUndo, Claim, Key, Record, ResultJson, Started, Store, StoreError, UndoStarted,
+    Begin, BeginUndo, Claim, Key, Millis, Record, Renew, ResultJson, Started, Store, StoreError,
+    UndoStarted,
 };
 
 /// A [`Store`] without I/O: deterministic, and never pending. Clones share the records.
@@ -140,5 +142,25 @@ impl Store for MemoryStore {
 
     async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
         Ok(self.step(key, |record| (record.cloned(), None)))
+    }
+}
+
+impl Renew for MemoryStore {
+    async fn renew(&self, started: &Started, until: Millis) -> Result<Started, StoreError> {
+        let renewed = started.renewed(until);
+        self.settle::<StoreError>(&started.key, |record| Ok(decide_renew(record, &renewed)?))?;
+        Ok(renewed)
+    }
+
+    async fn renew_undo(
+        &self,
+        started: &UndoStarted,
+        until: Millis,
+    ) -> Result<UndoStarted, StoreError> {
+        let renewed = started.renewed(until);
+        self.settle::<StoreError>(&started.key, |record| {
+            Ok(decide_renew_undo(record, &renewed)?)
+        })?;
+        Ok(renewed)
     }
 }

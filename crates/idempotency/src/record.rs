@@ -9,7 +9,7 @@
 //!       begin_undo: nothing ever ran, or its lease has ended
 //! ```
 //!
-//! Where a lease has ended, the next `begin` or `begin_undo` takes over and the
+//! A lease can be renewed by its holder until the claim is given back. Where it has ended, the next `begin` or `begin_undo` takes over and the
 //! state stays. From `Undoing` on the operation itself is refused for good. The
 //! forms in one step skip `Started` or `Undoing`.
 //!
@@ -44,15 +44,18 @@ pub struct Claim {
 
 impl Claim {
     /// A claim by a new owner, for the time of the lease, whose record is kept
-    /// for `retention`. Retries what an earlier attempt abandoned.
+    /// for `retention`, and never for less than the lease: a claim that were
+    /// forgotten while it is held would protect nothing. Retries what an earlier
+    /// attempt abandoned.
     pub fn new(key: Key, fingerprint: Fingerprint, lease: Lease, retention: Duration) -> Self {
+        let retained = lease.now().plus(retention).to_seconds();
         Self {
             key,
             fingerprint,
             owner: OwnerToken::random(),
             now: lease.now(),
             lease_until: lease.until(),
-            expires_at: lease.now().plus(retention).to_seconds(),
+            expires_at: retained.max(lease.until().to_seconds_up()),
             on_abandoned: OnAbandoned::Retry,
         }
     }
@@ -166,6 +169,8 @@ pub enum Begin {
     AlreadyCompleted {
         /// The stored result.
         result: ResultJson,
+        /// From this second on the record counts as absent.
+        expires_at: Seconds,
     },
     /// Somebody else is at it; come back.
     InProgress {
@@ -182,6 +187,7 @@ pub enum Begin {
 
 /// The right to run an operation: proves the claim to everything that follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Started {
     /// The operation.
     pub key: Key,
@@ -189,6 +195,8 @@ pub struct Started {
     pub owner: OwnerToken,
     /// When the right may pass to another.
     pub lease_until: Millis,
+    /// When the record may be forgotten.
+    pub expires_at: Seconds,
     /// An earlier attempt may have had the effect.
     pub takeover: bool,
 }
@@ -216,6 +224,7 @@ pub enum BeginUndo {
 
 /// The right to run an undo: proves the claim to everything that follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UndoStarted {
     /// The operation.
     pub key: Key,
@@ -223,8 +232,36 @@ pub struct UndoStarted {
     pub owner: OwnerToken,
     /// When the right may pass to another.
     pub lease_until: Millis,
+    /// When the record may be forgotten.
+    pub expires_at: Seconds,
     /// What there is to undo.
     pub action: ActionOutcome,
+}
+
+impl Started {
+    /// The right that [`decide_renew`] grants: its lease ends at `until`, and its
+    /// record is kept for at least as long.
+    #[must_use]
+    pub fn renewed(&self, until: Millis) -> Self {
+        Self {
+            lease_until: until,
+            expires_at: self.expires_at.max(until.to_seconds_up()),
+            ..self.clone()
+        }
+    }
+}
+
+impl UndoStarted {
+    /// The right that [`decide_renew_undo`] grants: its lease ends at `until`, and
+    /// its record is kept for at least as long.
+    #[must_use]
+    pub fn renewed(&self, until: Millis) -> Self {
+        Self {
+            lease_until: until,
+            expires_at: self.expires_at.max(until.to_seconds_up()),
+            ..self.clone()
+        }
+    }
 }
 
 /// Another attempt has taken over, or the record is gone: this one must write no more.
@@ -316,6 +353,7 @@ pub fn decide_begin(record: Option<&Record>, claim: &Claim) -> Begin {
             key: claim.key.clone(),
             owner: claim.owner,
             lease_until: claim.lease_until,
+            expires_at: claim.expires_at,
             takeover,
         })
     };
@@ -331,6 +369,7 @@ pub fn decide_begin(record: Option<&Record>, claim: &Claim) -> Begin {
         }
         State::Completed { result, .. } => Begin::AlreadyCompleted {
             result: result.clone(),
+            expires_at: record.expires_at,
         },
         State::Started {
             owner, lease_until, ..
@@ -352,6 +391,7 @@ pub fn decide_begin_undo(record: Option<&Record>, claim: &Claim) -> BeginUndo {
             key: claim.key.clone(),
             owner: claim.owner,
             lease_until: claim.lease_until,
+            expires_at: claim.expires_at,
             action,
         })
     };
@@ -430,6 +470,57 @@ pub fn decide_release(record: Option<&Record>, started: &Started) -> Result<Reco
         })),
         State::Completed { .. } => Ok(record.clone()),
         State::Undoing { .. } | State::Undone { .. } => Err(Superseded),
+    }
+}
+
+/// The record once the lease is longer: `renewed` is what [`Started::renewed`]
+/// made of the right to renew.
+///
+/// # Errors
+/// [`Superseded`] unless this attempt holds the claim and has not given it back.
+pub fn decide_renew(record: Option<&Record>, renewed: &Started) -> Result<Record, Superseded> {
+    match &owned(record, renewed.owner)?.state {
+        State::Started {
+            fingerprint,
+            owner,
+            lease_until,
+        } if *lease_until != Millis::EPOCH => Ok(Record {
+            state: State::Started {
+                fingerprint: fingerprint.clone(),
+                owner: *owner,
+                lease_until: renewed.lease_until,
+            },
+            expires_at: renewed.expires_at,
+        }),
+        _ => Err(Superseded),
+    }
+}
+
+/// The record once the lease of the undo is longer: `renewed` is what
+/// [`UndoStarted::renewed`] made of the right to renew.
+///
+/// # Errors
+/// [`Superseded`] unless this attempt holds the claim and has not given it back.
+pub fn decide_renew_undo(
+    record: Option<&Record>,
+    renewed: &UndoStarted,
+) -> Result<Record, Superseded> {
+    match &owned(record, renewed.owner)?.state {
+        State::Undoing {
+            action,
+            fingerprint,
+            owner,
+            lease_until,
+        } if *lease_until != Millis::EPOCH => Ok(Record {
+            state: State::Undoing {
+                action: action.clone(),
+                fingerprint: fingerprint.clone(),
+                owner: *owner,
+                lease_until: renewed.lease_until,
+            },
+            expires_at: renewed.expires_at,
+        }),
+        _ => Err(Superseded),
     }
 }
 

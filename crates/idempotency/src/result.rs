@@ -85,6 +85,7 @@ impl fmt::Debug for ResultJson {
 
 /// Why a result cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidResult {
     /// It would not fit into the record.
     #[error("the result has {bytes} bytes, more than the limit of {limit}")]

@@ -4,12 +4,16 @@ use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::{Begin, BeginUndo, Claim, Key, Record, ResultJson, Started, Superseded, UndoStarted};
+use crate::{
+    Begin, BeginUndo, Claim, Key, Millis, Record, ResultJson, Started, Superseded, UndoStarted,
+};
 
 /// A place for records, shared by all that may run the same operation.
 ///
 /// Each method is one atomic step that MUST decide as the function of the same
-/// name in [`record`](crate::record) does.
+/// name in [`record`](crate::record) does. Each fails with [`StoreError`]:
+/// `begin` and `begin_undo` answer instead of failing where another attempt is
+/// in the way, the others then fail with [`StoreError::Superseded`].
 pub trait Store: Send + Sync {
     /// Claims the operation, or says why not.
     ///
@@ -51,6 +55,34 @@ pub trait Store: Send + Sync {
 
     /// The record as it is now, expired or not.
     fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
+}
+
+/// A store whose leases can be made longer, for work that outlasts them.
+///
+/// Each method is one atomic step that MUST decide as the function of the same
+/// name in [`record`](crate::record) does.
+pub trait Renew: Store {
+    /// Holds the claim until `until`, and says with what right from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Superseded`] if another attempt has taken over, or the
+    /// claim was given back.
+    fn renew(
+        &self,
+        started: &Started,
+        until: Millis,
+    ) -> impl Future<Output = Result<Started, StoreError>> + Send;
+
+    /// Holds the undo's claim until `until`, and says with what right from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Superseded`] if another attempt has taken over, or the
+    /// claim was given back.
+    fn renew_undo(
+        &self,
+        started: &UndoStarted,
+        until: Millis,
+    ) -> impl Future<Output = Result<UndoStarted, StoreError>> + Send;
 }
 
 /// Why a store did not do as told, by what the caller does next.
@@ -108,5 +140,23 @@ impl<S: Store> Store for Arc<S> {
 
     fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
         (**self).get(key)
+    }
+}
+
+impl<S: Renew> Renew for Arc<S> {
+    fn renew(
+        &self,
+        started: &Started,
+        until: Millis,
+    ) -> impl Future<Output = Result<Started, StoreError>> + Send {
+        (**self).renew(started, until)
+    }
+
+    fn renew_undo(
+        &self,
+        started: &UndoStarted,
+        until: Millis,
+    ) -> impl Future<Output = Result<UndoStarted, StoreError>> + Send {
+        (**self).renew_undo(started, until)
     }
 }

@@ -5,6 +5,7 @@
     reason = "a panic in a test is its failure report"
 )]
 
+mod costs;
 mod emulator;
 mod steps;
 
@@ -14,7 +15,8 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use idempotency::{
     ActionOutcome, Begin, BeginUndo, Claim, DynamoDbStore, Fingerprint, Key, MemoryStore, Millis,
-    OnAbandoned, OwnerToken, ResultJson, Seconds, Started, State, Store, StoreError, UndoStarted,
+    OnAbandoned, OwnerToken, Renew, ResultJson, Seconds, Started, State, Store, StoreError,
+    UndoStarted,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -113,6 +115,7 @@ async fn first_run_duplicate_conflict_and_takeover_cost_one_request_each() {
         assert_eq!(
             duplicate,
             Begin::AlreadyCompleted {
+                expires_at: Seconds::new(1_000),
                 result: result("captured")
             }
         );
@@ -295,12 +298,123 @@ async fn a_lost_answer_is_no_conflict_with_oneself() {
 
 #[tokio::test]
 async fn the_partition_key_may_have_another_name() {
-    with_table_keyed_by("pk", |Table { store, .. }| async move {
+    with_table_keyed_by(["pk"], |Table { store, .. }| async move {
+        let store = store.with_key_attribute("pk");
         let action = start(&store, &claim("k")).await;
         store.complete(&action, &result("captured")).await.unwrap();
         let undo = start_undo(&store, &claim("k")).await;
         assert_eq!(undo.action, captured());
         assert!(store.get(&undo.key).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_live_in_one_partition_of_a_composite_key_under_chosen_names() {
+    with_table_keyed_by(["pk", "sk"], |table| async move {
+        let partition = |value: &str| {
+            let store = table.store.clone().with_partition("pk", value);
+            store.with_key_attribute("sk").with_expiry_attribute("ttl")
+        };
+        let (store, neighbour) = (partition("idempotency#mails"), partition("idempotency#sms"));
+
+        let action = start(&store, &claim("k")).await;
+        let other = start(&neighbour, &claim("k")).await;
+        assert!(!other.takeover, "the partitions are one");
+        let conflict = store.begin(&claim("k")).await.unwrap();
+        assert_eq!(conflict, Begin::InProgress { until: LEASE_END });
+        let action = store.renew(&action, LEASE_END).await.unwrap();
+        store.complete(&action, &result("captured")).await.unwrap();
+        let undo = start_undo(&store, &claim("k")).await;
+        assert_eq!(undo.action, captured());
+        store.complete_undo(&undo, &result("undone")).await.unwrap();
+
+        let request = table.client.get_item().table_name(&table.name);
+        let request = request
+            .key("pk", key("idempotency#mails"))
+            .key("sk", key("k"));
+        let answer = request.send().await.unwrap();
+        let item = answer.item().unwrap();
+        assert_eq!(item["ttl"], AttributeValue::N("1000".to_owned()));
+        assert!(!item.contains_key("expiresAt") && !item.contains_key("id"));
+        let again = start(&store, &after_expiry("k")).await;
+        assert!(!again.takeover, "the expired record counts");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_part_of_a_transaction_finds_its_record_under_chosen_names() {
+    with_table_keyed_by(["pk", "sk"], |table| async move {
+        let store = table.store.with_partition("pk", "idempotency#mails");
+        let store = store.with_key_attribute("sk").with_expiry_attribute("ttl");
+        let table = Table { store, ..table };
+        let put = |claim: &Claim| {
+            table
+                .store
+                .completed_put(claim, &result("reserved"))
+                .unwrap()
+        };
+        table.transact(vec![put(&claim("k"))]).await.unwrap();
+
+        let again = claim("k");
+        let found = table.transact(vec![put(&again)]).await.unwrap_err();
+        let answer = table
+            .store
+            .interpret_begin_failure(found.as_ref(), &again)
+            .unwrap();
+        assert!(
+            matches!(answer, Begin::AlreadyCompleted { .. }),
+            "{answer:?}"
+        );
+
+        let undo = claim("k");
+        let update = table
+            .store
+            .undone_update(&undo, &result("released"))
+            .unwrap();
+        table.transact(vec![update]).await.unwrap();
+        let tombstone = table
+            .store
+            .tombstone_put(&undo, &result("nothing"))
+            .unwrap();
+        let found = table.transact(vec![tombstone]).await.unwrap_err();
+        let answer = table
+            .store
+            .interpret_undo_failure(found.as_ref(), &undo)
+            .unwrap();
+        assert!(
+            matches!(answer, BeginUndo::AlreadyUndone { .. }),
+            "{answer:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_is_renewed_by_its_holder_until_it_is_given_back() {
+    with_table(|Table { store, wire, .. }| async move {
+        let first = start(&store, &claim("k")).await;
+        wire.requests();
+        wire.lose_next_answer();
+        let first = store.renew(&first, Millis::new(115_000)).await.unwrap();
+        assert_eq!(wire.requests(), 2, "a lost answer is no loss of the claim");
+        let conflict = store.begin(&later("k")).await.unwrap();
+        let until = Millis::new(115_000);
+        assert_eq!(conflict, Begin::InProgress { until });
+
+        let far = Millis::new(5_000_000);
+        let first = store.renew(&first, far).await.unwrap();
+        let record = store.get(&first.key).await.unwrap().unwrap();
+        assert_eq!(
+            record.expires_at,
+            Seconds::new(5_000),
+            "kept as long as held"
+        );
+
+        store.release(&first).await.unwrap();
+        let late = store.renew(&first, far).await;
+        assert!(matches!(late, Err(StoreError::Superseded(_))), "{late:?}");
     })
     .await;
 }
@@ -416,10 +530,14 @@ async fn an_operation_within_one_transaction_needs_no_claim() {
             .write(put(&again), "second reservation")
             .await
             .unwrap_err();
-        let answer = DynamoDbStore::interpret_begin_failure(found.as_ref(), &again).unwrap();
+        let answer = table
+            .store
+            .interpret_begin_failure(found.as_ref(), &again)
+            .unwrap();
         assert_eq!(
             answer,
             Begin::AlreadyCompleted {
+                expires_at: Seconds::new(1_000),
                 result: result("reserved")
             }
         );
@@ -444,7 +562,10 @@ async fn an_undo_within_one_transaction_needs_no_claim() {
             .tombstone_put(&undo, &result("released"))
             .unwrap();
         let found = table.write(tombstone, "nothing").await.unwrap_err();
-        let answer = DynamoDbStore::interpret_undo_failure(found.as_ref(), &undo).unwrap();
+        let answer = table
+            .store
+            .interpret_undo_failure(found.as_ref(), &undo)
+            .unwrap();
         let reserved = ActionOutcome::Completed {
             result: result("reserved"),
         };
@@ -461,7 +582,10 @@ async fn an_undo_within_one_transaction_needs_no_claim() {
         assert!(matches!(record.state, State::Undone { action, .. } if action == reserved));
 
         let found = table.write(update(), "second release").await.unwrap_err();
-        let answer = DynamoDbStore::interpret_undo_failure(found.as_ref(), &undo).unwrap();
+        let answer = table
+            .store
+            .interpret_undo_failure(found.as_ref(), &undo)
+            .unwrap();
         assert_eq!(
             answer,
             BeginUndo::AlreadyUndone {
@@ -487,7 +611,10 @@ async fn an_undo_within_one_transaction_takes_an_expired_record_for_none() {
             .undone_update(&undo, &result("released"))
             .unwrap();
         let found = table.write(update, "release").await.unwrap_err();
-        let answer = DynamoDbStore::interpret_undo_failure(found.as_ref(), &undo).unwrap();
+        let answer = table
+            .store
+            .interpret_undo_failure(found.as_ref(), &undo)
+            .unwrap();
         assert!(matches!(answer, BeginUndo::Start(undo) if undo.action == ActionOutcome::NeverRan));
         let tombstone = table
             .store
@@ -507,7 +634,10 @@ async fn a_tombstone_within_one_transaction_refuses_the_late_action() {
             .undone_update(&undo, &result("released"))
             .unwrap();
         let found = table.write(update, "release").await.unwrap_err();
-        let answer = DynamoDbStore::interpret_undo_failure(found.as_ref(), &undo).unwrap();
+        let answer = table
+            .store
+            .interpret_undo_failure(found.as_ref(), &undo)
+            .unwrap();
         assert!(matches!(answer, BeginUndo::Start(undo) if undo.action == ActionOutcome::NeverRan));
 
         let tombstone = table
@@ -522,7 +652,10 @@ async fn a_tombstone_within_one_transaction_refuses_the_late_action() {
             .completed_put(&late, &result("reserved"))
             .unwrap();
         let found = table.write(put, "late reservation").await.unwrap_err();
-        let answer = DynamoDbStore::interpret_begin_failure(found.as_ref(), &late).unwrap();
+        let answer = table
+            .store
+            .interpret_begin_failure(found.as_ref(), &late)
+            .unwrap();
         assert_eq!(answer, Begin::Undone);
     })
     .await;
@@ -618,10 +751,10 @@ impl Table {
             return Answer::Settled;
         };
         if matches!(call, Call::CompletedPut(..)) {
-            let answer = DynamoDbStore::interpret_begin_failure(found.as_ref(), claim);
+            let answer = self.store.interpret_begin_failure(found.as_ref(), claim);
             return Answer::RefusedPut(answer.unwrap());
         }
-        let answer = DynamoDbStore::interpret_undo_failure(found.as_ref(), claim);
+        let answer = self.store.interpret_undo_failure(found.as_ref(), claim);
         Answer::RefusedUndo(answer.unwrap())
     }
 }

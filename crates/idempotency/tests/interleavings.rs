@@ -13,11 +13,12 @@ use std::task::{Context, Poll, Waker};
 
 use idempotency::record::{
     decide_begin, decide_begin_undo, decide_complete, decide_complete_undo, decide_completed_put,
-    decide_release, decide_release_undo, decide_tombstone_put, decide_undone_update,
+    decide_release, decide_release_undo, decide_renew, decide_renew_undo, decide_tombstone_put,
+    decide_undone_update,
 };
 use idempotency::{
-    ActionOutcome, Begin, BeginUndo, Fingerprint, Key, MemoryStore, Millis, OwnerToken, Record,
-    ResultJson, State, Store, Superseded,
+    ActionOutcome, Begin, BeginUndo, Claim, Fingerprint, Key, MemoryStore, Millis, OwnerToken,
+    Record, ResultJson, State, Store, Superseded,
 };
 use proptest::prelude::*;
 
@@ -101,6 +102,20 @@ fn decided(record: &mut Option<Record>, call: &Call) -> Answer {
         Call::Release(started) => settle(decide_release(old, started)),
         Call::CompleteUndo(started, result) => settle(decide_complete_undo(old, started, result)),
         Call::ReleaseUndo(started) => settle(decide_release_undo(old, started)),
+        Call::Renew(started, until) => {
+            let renewed = started.renewed(*until);
+            match settle(decide_renew(old, &renewed)) {
+                Answer::Settled => Answer::Renewed(renewed),
+                refusal => refusal,
+            }
+        }
+        Call::RenewUndo(started, until) => {
+            let renewed = started.renewed(*until);
+            match settle(decide_renew_undo(old, &renewed)) {
+                Answer::Settled => Answer::RenewedUndo(renewed),
+                refusal => refusal,
+            }
+        }
         Call::CompletedPut(claim, result) => decide_completed_put(old, claim, result)
             .map_or_else(Answer::RefusedPut, |next| settle(Ok(next))),
         Call::UndoneUpdate(claim, result) => decide_undone_update(old, claim, result)
@@ -128,7 +143,7 @@ fn decided(record: &mut Option<Record>, call: &Call) -> Answer {
 #[derive(Default)]
 struct Promises {
     payload: Option<Fingerprint>,
-    held_until: Option<Millis>,
+    held: Option<(OwnerToken, Millis)>,
     completed_by: HashSet<OwnerToken>,
     result: Option<ResultJson>,
     undo_began: bool,
@@ -149,16 +164,16 @@ impl Promises {
                     self.payload.get_or_insert(claim.fingerprint.clone()),
                     &claim.fingerprint
                 );
-                self.hold(claim.now, started.lease_until);
+                self.hold(claim, started.lease_until);
             }
-            (Call::Begin(_), Answer::Begin(Begin::AlreadyCompleted { result })) => {
+            (Call::Begin(_), Answer::Begin(Begin::AlreadyCompleted { result, .. })) => {
                 assert_eq!(Some(result), self.result.as_ref());
             }
             (Call::BeginUndo(claim), Answer::BeginUndo(BeginUndo::Start(undo))) => {
                 assert!(self.undone_by.is_empty(), "what is undone is undone again");
                 assert_eq!(recorded(&undo.action), self.result.as_ref());
                 self.undo_began = true;
-                self.hold(claim.now, undo.lease_until);
+                self.hold(claim, undo.lease_until);
             }
             (Call::BeginUndo(_), Answer::BeginUndo(BeginUndo::AlreadyUndone { result })) => {
                 assert_eq!(Some(result), self.undo_result.as_ref());
@@ -181,17 +196,36 @@ impl Promises {
                 self.undo_began = true;
                 self.complete_undo(claim.owner, result);
             }
-            (Call::Release(_) | Call::ReleaseUndo(_), Answer::Settled) => self.held_until = None,
+            (Call::Renew(..), Answer::Renewed(started)) => {
+                assert!(
+                    !self.undo_began,
+                    "an action was renewed after its undo began"
+                );
+                self.hold_on(started.owner, started.lease_until);
+            }
+            (Call::RenewUndo(..), Answer::RenewedUndo(started)) => {
+                self.hold_on(started.owner, started.lease_until);
+            }
+            (Call::Release(_) | Call::ReleaseUndo(_), Answer::Settled) => self.held = None,
             _ => {}
         }
         self.check_results_survive(record);
     }
 
-    fn hold(&mut self, now: Millis, until: Millis) {
-        if let Some(held_until) = self.held_until {
-            assert!(held_until <= now, "two attempts hold the claim at once");
+    fn hold(&mut self, claim: &Claim, until: Millis) {
+        if let Some((_, held_until)) = self.held {
+            assert!(
+                held_until <= claim.now,
+                "two attempts hold the claim at once"
+            );
         }
-        self.held_until = Some(until);
+        self.held = Some((claim.owner, until));
+    }
+
+    fn hold_on(&mut self, owner: OwnerToken, until: Millis) {
+        let holder = self.held.map(|(owner, _)| owner);
+        assert_eq!(holder, Some(owner), "a claim was renewed that is not held");
+        self.held = Some((owner, until));
     }
 
     fn complete(&mut self, owner: OwnerToken, result: &ResultJson) {
@@ -202,14 +236,14 @@ impl Promises {
             "two owners completed the operation"
         );
         self.result.get_or_insert_with(|| result.clone());
-        self.held_until = None;
+        self.held = None;
     }
 
     fn complete_undo(&mut self, owner: OwnerToken, result: &ResultJson) {
         self.undone_by.insert(owner);
         assert_eq!(self.undone_by.len(), 1, "two owners completed the undo");
         self.undo_result.get_or_insert_with(|| result.clone());
-        self.held_until = None;
+        self.held = None;
     }
 
     fn check_results_survive(&self, record: Option<&Record>) {

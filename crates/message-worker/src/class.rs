@@ -24,6 +24,14 @@ pub enum Class {
     Deferred {
         /// How long to wait; the backoff decides where this is `None`.
         delay: Option<Duration>,
+        /// Whether a fresh copy takes the place of the message at once, so that
+        /// no receive is used up: for waits that may outlast the receives which
+        /// the redrive policy allows, such as an outage. Otherwise the message
+        /// itself goes back, and only its last receive makes a copy.
+        ///
+        /// In a FIFO queue a copy would be overtaken by its group, so there
+        /// this is ignored until the last receive.
+        fresh: bool,
     },
 }
 
@@ -112,9 +120,30 @@ impl Failure {
         Self::new(Class::Poison, name)
     }
 
-    /// A [`Class::Deferred`] failure.
+    /// A [`Class::Deferred`] failure: the message itself goes back.
     pub fn deferred(name: impl Into<Cow<'static, str>>, delay: Option<Duration>) -> Self {
-        Self::new(Class::Deferred { delay }, name)
+        let fresh = false;
+        Self::new(Class::Deferred { delay, fresh }, name)
+    }
+
+    /// A [`Class::Deferred`] failure: a fresh copy takes the message's place,
+    /// so that no receive is used up. Give a delay: the backoff of a copy
+    /// begins anew, and never grows.
+    pub fn deferred_fresh(name: impl Into<Cow<'static, str>>, delay: Option<Duration>) -> Self {
+        let fresh = true;
+        Self::new(Class::Deferred { delay, fresh }, name)
+    }
+
+    /// Takes class, name and correlation id from an error, for a handler whose
+    /// parts have error types of their own. The error becomes the cause.
+    pub fn of(error: impl Classify) -> Self {
+        let failure = Self {
+            class: error.class(),
+            name: error.name().to_owned().into(),
+            source: None,
+            correlation_id: error.correlation_id().map(str::to_owned),
+        };
+        failure.caused_by(error)
     }
 
     /// Adds the cause: an error, or a text where there is none.
@@ -160,6 +189,72 @@ impl Classify for Failure {
     }
 }
 
+/// Gives the errors of others a class and a name, where they occur.
+///
+/// For any error that can be boxed: those of libraries, `Box<dyn Error + Send +
+/// Sync>`, those of `anyhow`, and texts.
+///
+/// ```
+/// use message_worker::{Class, Classify, Failure, ResultExt};
+///
+/// fn amount(body: &str) -> Result<u64, Failure> {
+///     body.trim().parse::<u64>().or_poison("NotAnAmount")
+/// }
+///
+/// let failure = amount("a lot").unwrap_err();
+/// assert_eq!((failure.class(), failure.name()), (Class::Poison, "NotAnAmount"));
+/// ```
+pub trait ResultExt<T>: Sized {
+    /// Turns an error into a [`Failure`] of this class and name, and keeps it as the cause.
+    ///
+    /// # Errors
+    ///
+    /// Where there was one before.
+    fn or_failure(self, class: Class, name: impl Into<Cow<'static, str>>) -> Result<T, Failure>;
+
+    /// [`or_failure`](Self::or_failure) of [`Class::Transient`].
+    ///
+    /// # Errors
+    ///
+    /// Where there was one before.
+    fn or_transient(self, name: impl Into<Cow<'static, str>>) -> Result<T, Failure> {
+        self.or_failure(Class::Transient, name)
+    }
+
+    /// [`or_failure`](Self::or_failure) of [`Class::Ambiguous`].
+    ///
+    /// # Errors
+    ///
+    /// Where there was one before.
+    fn or_ambiguous(self, name: impl Into<Cow<'static, str>>) -> Result<T, Failure> {
+        self.or_failure(Class::Ambiguous, name)
+    }
+
+    /// [`or_failure`](Self::or_failure) of [`Class::Business`].
+    ///
+    /// # Errors
+    ///
+    /// Where there was one before.
+    fn or_business(self, name: impl Into<Cow<'static, str>>) -> Result<T, Failure> {
+        self.or_failure(Class::Business, name)
+    }
+
+    /// [`or_failure`](Self::or_failure) of [`Class::Poison`].
+    ///
+    /// # Errors
+    ///
+    /// Where there was one before.
+    fn or_poison(self, name: impl Into<Cow<'static, str>>) -> Result<T, Failure> {
+        self.or_failure(Class::Poison, name)
+    }
+}
+
+impl<T, E: Into<Box<dyn Error + Send + Sync>>> ResultExt<T> for Result<T, E> {
+    fn or_failure(self, class: Class, name: impl Into<Cow<'static, str>>) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(class, name).caused_by(error))
+    }
+}
+
 /// The error and everything that caused it, outermost first.
 #[must_use]
 pub fn cause_chain(error: &(dyn Error + 'static)) -> Vec<String> {
@@ -184,10 +279,37 @@ mod tests {
     }
 
     #[test]
+    fn any_error_that_can_be_boxed_joins_with_a_class_and_a_name() {
+        #[track_caller]
+        fn check(joined: Result<(), Failure>, class: Class, cause: &str) {
+            let failure = joined.unwrap_err();
+            assert_eq!(failure.class(), class);
+            assert_eq!(cause_chain(&failure), ["Named", cause]);
+        }
+        let io = || Err(std::io::Error::other("disk"));
+        check(io().or_transient("Named"), Class::Transient, "disk");
+        let boxed: Result<(), Box<dyn Error + Send + Sync>> = Err("lost".into());
+        check(boxed.or_ambiguous("Named"), Class::Ambiguous, "lost");
+        check(Err("no").or_business("Named"), Class::Business, "no");
+        let text = String::from("not a number");
+        check(Err(text).or_poison("Named"), Class::Poison, "not a number");
+    }
+
+    #[test]
+    fn an_error_with_a_class_becomes_a_failure_and_keeps_all_of_it() {
+        let inner = Failure::ambiguous("TimedOut").correlated("c-1");
+        let failure = Failure::of(inner.caused_by("no answer"));
+        assert_eq!(failure.class(), Class::Ambiguous);
+        assert_eq!(failure.correlation_id(), Some("c-1"));
+        assert_eq!(cause_chain(&failure), ["TimedOut", "TimedOut", "no answer"]);
+    }
+
+    #[test]
     fn a_failure_keeps_its_class_name_and_correlation_id() {
         let delay = Some(Duration::from_secs(3));
         let failure = Failure::deferred("ClaimHeld", delay).correlated("c-1");
-        assert_eq!(failure.class(), Class::Deferred { delay });
+        let fresh = false;
+        assert_eq!(failure.class(), Class::Deferred { delay, fresh });
         assert_eq!(failure.class().to_string(), "deferred");
         assert_eq!(failure.name(), "ClaimHeld");
         assert_eq!(failure.correlation_id(), Some("c-1"));

@@ -1,6 +1,7 @@
 //! One SQS record, parsed out of the event.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::event::sqs::{SqsMessage, SqsMessageAttribute};
@@ -80,7 +81,9 @@ pub struct Delivery {
     first_received_at: Option<SystemTime>,
     source_arn: Option<String>,
     group_id: Option<String>,
-    attributes: BTreeMap<String, Attribute>,
+    trace_header: Option<String>,
+    /// Shared with the handler's context.
+    attributes: Arc<BTreeMap<String, Attribute>>,
 }
 
 impl Delivery {
@@ -110,11 +113,8 @@ impl Delivery {
             first_received_at: instant(system, "ApproximateFirstReceiveTimestamp"),
             source_arn: record.event_source_arn,
             group_id: system.get("MessageGroupId").cloned(),
-            attributes: record
-                .message_attributes
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, Attribute::parse(value)?)))
-                .collect(),
+            trace_header: system.get("AWSTraceHeader").cloned(),
+            attributes: Arc::new(parse_attributes(record.message_attributes)),
         })
     }
 
@@ -177,11 +177,37 @@ impl Delivery {
             .and(self.group_id.as_deref())
     }
 
+    /// The X-Ray header of the trace that the message belongs to, where it was
+    /// sent with one.
+    #[must_use]
+    pub fn trace_header(&self) -> Option<&str> {
+        self.trace_header.as_deref()
+    }
+
     /// The message attributes by name.
     #[must_use]
     pub fn attributes(&self) -> &BTreeMap<String, Attribute> {
         &self.attributes
     }
+
+    /// The value of a text attribute; `None` where it is absent or binary.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name)?.as_text()
+    }
+
+    pub(crate) fn shared_attributes(&self) -> Arc<BTreeMap<String, Attribute>> {
+        Arc::clone(&self.attributes)
+    }
+}
+
+fn parse_attributes(
+    attributes: HashMap<String, SqsMessageAttribute>,
+) -> BTreeMap<String, Attribute> {
+    let named = attributes.into_iter();
+    named
+        .filter_map(|(name, value)| Some((name, Attribute::parse(value)?)))
+        .collect()
 }
 
 fn number<N: std::str::FromStr>(attributes: &HashMap<String, String>, name: &str) -> Option<N> {
@@ -210,7 +236,8 @@ mod tests {
         let delivery = first(
             r#"{"messageId":"m-1","receiptHandle":"r-1","body":"{}",
                 "attributes":{"ApproximateReceiveCount":"3","SentTimestamp":"1000",
-                    "ApproximateFirstReceiveTimestamp":"2000","MessageGroupId":"g"},
+                    "ApproximateFirstReceiveTimestamp":"2000","MessageGroupId":"g",
+                    "AWSTraceHeader":"Root=1-5759e988-bd862e3fe1be46a994272793"},
                 "messageAttributes":{
                     "kind":{"stringValue":"a","dataType":"String"},
                     "blob":{"binaryValue":"AQI=","dataType":"Binary"}},
@@ -228,6 +255,10 @@ mod tests {
             Some(epoch + Duration::from_secs(2))
         );
         assert_eq!(delivery.ordering_group(), Some("g"));
+        assert_eq!(
+            delivery.trace_header(),
+            Some("Root=1-5759e988-bd862e3fe1be46a994272793")
+        );
         assert_eq!(delivery.attributes()["kind"].as_text(), Some("a"));
         let blob = Attribute::Binary {
             data_type: "Binary".to_owned(),

@@ -10,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::class::{Classify, cause_chain};
 use crate::delivery::Delivery;
 use crate::handler::Description;
+use crate::known_poison::KnownPoison;
 
 /// Stands in where the clock is beyond reason, so that the record is not lost.
 const EPOCH: &str = "1970-01-01T00:00:00Z";
@@ -18,11 +19,16 @@ const EPOCH: &str = "1970-01-01T00:00:00Z";
 /// in UTC. The body travels beside it, unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct FailureRecord {
     /// The name of the error's class, such as `transient`.
     pub error_class: String,
     /// The error's stable name.
     pub error_name: String,
+    /// Where the error is that the same body was refused before, as
+    /// [`KNOWN_POISON`](crate::KNOWN_POISON) names it: the name of the first error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_error_name: Option<String>,
     /// The error and its causes, outermost first. Cut where it would not fit.
     #[serde(default)]
     pub cause: Vec<String>,
@@ -57,6 +63,17 @@ impl FailureRecord {
     /// The attribute that holds the whole record as JSON.
     pub const ATTRIBUTE: &'static str = "failure";
 
+    /// All attributes that tell of a failure: the record, and the parts of it that
+    /// people filter by.
+    pub const ATTRIBUTES: [&'static str; 6] = [
+        Self::ATTRIBUTE,
+        "errorClass",
+        "errorName",
+        "consumer",
+        "correlationId",
+        "bodySha256",
+    ];
+
     /// Describes the failure of one delivery at the time `failed_at`.
     #[must_use]
     pub fn new(
@@ -70,6 +87,7 @@ impl FailureRecord {
         Self {
             error_class: error.class().to_string(),
             error_name: error.name().to_owned(),
+            original_error_name: None,
             cause: cause_chain(error),
             consumer: consumer.to_owned(),
             source_queue: delivery.source_arn().map(str::to_owned),
@@ -84,6 +102,21 @@ impl FailureRecord {
                 .map(str::to_owned),
             message_id: delivery.message_id().to_owned(),
         }
+    }
+
+    /// Tells of the first error as well, under which the body is known.
+    pub(crate) fn known_as(mut self, known: &KnownPoison) -> Self {
+        self.original_error_name = Some(known.original_name.clone());
+        self.cause = known.original_cause();
+        self
+    }
+
+    /// The name to group failures by: that of the first error, where it is known.
+    #[must_use]
+    pub fn group_name(&self) -> &str {
+        self.original_error_name
+            .as_deref()
+            .unwrap_or(&self.error_name)
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the author of a consumer writes.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::class::Classify;
-use crate::delivery::Delivery;
+use crate::delivery::{Attribute, Delivery};
 
 /// Handles one message at a time. The worker takes care of the batch.
 ///
@@ -15,6 +17,9 @@ use crate::delivery::Delivery;
 pub trait Handler: Send + Sync {
     /// What a body decodes to.
     type Message: Send;
+    /// What handling a message comes to, for handlers that wrap this one. The
+    /// worker does not look at it; most handlers have `()`.
+    type Output: Send;
     /// What can go wrong.
     type Error: Classify;
 
@@ -30,15 +35,19 @@ pub trait Handler: Send + Sync {
         &self,
         message: Self::Message,
         context: &RecordContext,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
 
-    /// Called once a message is safe in quarantine, for instance to tell
+    /// Called once a message with an error of class [`Poison`](crate::Class::Poison)
+    /// is where it stays, by default in quarantine: for instance to tell
     /// whoever waits for an answer that none will come. It has the same time
     /// limit as the handling.
+    ///
+    /// The error is the handler's own, or the worker's, named
+    /// [`KNOWN_POISON`](crate::KNOWN_POISON), where the same body was refused before.
     fn poisoned(
         &self,
         delivery: &Delivery,
-        error: &Self::Error,
+        error: &dyn Classify,
     ) -> impl Future<Output = ()> + Send {
         let _ = (delivery, error);
         async {}
@@ -70,6 +79,7 @@ pub struct RecordContext {
     pub(crate) attempt: u32,
     pub(crate) last_attempt: bool,
     pub(crate) deadline: Instant,
+    pub(crate) attributes: Arc<BTreeMap<String, Attribute>>,
 }
 
 impl RecordContext {
@@ -80,7 +90,15 @@ impl RecordContext {
             attempt,
             last_attempt: false,
             deadline,
+            attributes: Arc::default(),
         }
+    }
+
+    /// Gives the delivery these message attributes.
+    #[must_use]
+    pub fn with_attributes(mut self, attributes: BTreeMap<String, Attribute>) -> Self {
+        self.attributes = Arc::new(attributes);
+        self
     }
 
     /// Makes this the last attempt.
@@ -103,10 +121,23 @@ impl RecordContext {
         self.attempt
     }
 
-    /// Whether a retryable error now ends in the dead-letter queue.
+    /// Whether a retryable error now moves the message out of its queue, by
+    /// default to the dead-letter queue.
     #[must_use]
     pub fn is_last_attempt(&self) -> bool {
         self.last_attempt
+    }
+
+    /// The message attributes of the delivery by name.
+    #[must_use]
+    pub fn attributes(&self) -> &BTreeMap<String, Attribute> {
+        &self.attributes
+    }
+
+    /// The value of a text attribute; `None` where it is absent or binary.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name)?.as_text()
     }
 
     /// When the handler is stopped, which is before the invocation ends.

@@ -30,9 +30,12 @@ pub struct MemoryQueue {
 
 /// A message in the dead-letter or quarantine queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Parked {
     /// The body, as it was sent.
     pub body: String,
+    /// Its own attributes, as they were sent.
+    pub attributes: BTreeMap<String, Attribute>,
     /// Why it is here; `None` where the redrive policy moved it.
     pub record: Option<FailureRecord>,
 }
@@ -252,7 +255,7 @@ impl Queue for MemoryQueue {
         record: &FailureRecord,
     ) -> Result<(), QueueError> {
         let mut state = self.working(Operation::DeadLetter)?;
-        state.dead.push(Parked::new(delivery.body(), Some(record)));
+        state.dead.push(Parked::of(delivery, record));
         Ok(())
     }
 
@@ -262,17 +265,25 @@ impl Queue for MemoryQueue {
         record: &FailureRecord,
     ) -> Result<(), QueueError> {
         let mut state = self.working(Operation::Quarantine)?;
-        let parked = Parked::new(delivery.body(), Some(record));
-        state.quarantine.push(parked);
+        state.quarantine.push(Parked::of(delivery, record));
         Ok(())
     }
 }
 
 impl Parked {
-    fn new(body: &str, record: Option<&FailureRecord>) -> Self {
+    fn of(delivery: &Delivery, record: &FailureRecord) -> Self {
         Self {
-            body: body.to_owned(),
-            record: record.cloned(),
+            body: delivery.body().to_owned(),
+            attributes: delivery.attributes().clone(),
+            record: Some(record.clone()),
+        }
+    }
+
+    fn redriven(message: Message) -> Self {
+        Self {
+            body: message.body,
+            attributes: message.attributes,
+            record: None,
         }
     }
 }
@@ -332,8 +343,7 @@ impl State {
         let limit = self.redrive_after;
         let too_often = |message: &mut Message| message.receive_count >= limit && is_free(message);
         let moved = self.messages.extract_if(.., too_often);
-        self.dead
-            .extend(moved.map(|message| Parked::new(&message.body, None)));
+        self.dead.extend(moved.map(Parked::redriven));
     }
 
     /// The groups that wait for a message of theirs, and until when. A

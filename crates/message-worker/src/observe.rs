@@ -49,6 +49,7 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 
 /// The outcome of one record. It deliberately has no body.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct RecordReport<'a> {
     /// Who handled it.
     pub consumer: &'a str,
@@ -74,6 +75,7 @@ pub struct RecordReport<'a> {
 
 /// The counts of one batch. `acknowledged + returned` is `records`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BatchSummary {
     /// All records of the batch.
     pub records: usize,

@@ -5,10 +5,11 @@ use std::time::Duration;
 /// What became of one record of a batch. Each record has exactly one outcome,
 /// and it is either acknowledged (Lambda deletes it) or returned to its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// Acknowledged: the handler succeeded.
     Processed,
-    /// Acknowledged: the handler answered with a business error.
+    /// Acknowledged: the handler's error is the answer, such as a business error.
     Refused,
     /// Acknowledged: a copy waits in the same queue.
     Resent {

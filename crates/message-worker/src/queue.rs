@@ -46,6 +46,7 @@ pub trait Queue: Send + Sync {
 
 /// The operations of a [`Queue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// [`Queue::delay`]
     Delay,

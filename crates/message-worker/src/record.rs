@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::class::{Class, Classify, Failure, cause_chain};
 use crate::delivery::Delivery;
 use crate::failure_record::FailureRecord;
 use crate::handler::{Description, Handler, RecordContext};
+use crate::known_poison::KnownPoison;
 use crate::observe::{Observer, RecordReport};
 use crate::outcome::Outcome;
 use crate::queue::{Operation, Queue, QueueError};
+use crate::routes::{Destination, Route};
 use crate::worker::{Config, Worker};
 
 /// The instants that divide what is left of an invocation.
@@ -50,12 +54,14 @@ pub(crate) struct Record<'a, Q, H, O> {
     description: Description,
     limits: Limits,
     last_attempt: bool,
+    span: Span,
 }
 
 /// Why a record was not processed: the handler's error, or the worker's own.
 enum Trouble<E> {
     Handler(E),
     Worker(Failure),
+    KnownPoison(KnownPoison),
 }
 
 impl<E: Classify> Trouble<E> {
@@ -63,6 +69,7 @@ impl<E: Classify> Trouble<E> {
         match self {
             Self::Handler(error) => error,
             Self::Worker(failure) => failure,
+            Self::KnownPoison(known) => known,
         }
     }
 }
@@ -86,37 +93,35 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
     pub(crate) fn new(worker: &'a Worker<Q, H, O>, delivery: &'a Delivery, limits: Limits) -> Self {
         // A description is a courtesy: failing to give one fails nothing.
         let describe = AssertUnwindSafe(|| worker.handler.describe(delivery));
+        let description = catch_unwind(describe).unwrap_or_default();
         Self {
+            span: span(worker, delivery, &description),
             worker,
             delivery,
-            description: catch_unwind(describe).unwrap_or_default(),
+            description,
             limits,
             last_attempt: delivery.receive_count() >= worker.config.max_receives.get(),
         }
     }
 
-    pub(crate) fn span(&self) -> tracing::Span {
-        tracing::info_span!(
-            "record",
-            consumer = self.worker.config.consumer,
-            message_id = self.delivery.message_id(),
-            correlation_id = self.description.correlation_id,
-            attempt = self.delivery.receive_count(),
-        )
-    }
-
     /// Handles the record and routes it, or returns it untouched.
     pub(crate) async fn run(&self, blocked: bool) -> Outcome {
         let started = Instant::now();
+        let running = self.process_safely(blocked).instrument(self.span.clone());
+        let (routed, trouble) = running.await;
+        let reporting = || self.report(&routed, trouble.as_ref(), started.elapsed());
+        self.span.in_scope(reporting);
+        routed.outcome
+    }
+
+    async fn process_safely(&self, blocked: bool) -> (Routed, Option<Trouble<H::Error>>) {
         // The handler's own panics are caught closer to it. This keeps one in
         // an error's methods or in the queue's adapter from taking the
         // neighbours along.
-        let (routed, trouble) = AssertUnwindSafe(self.process(blocked))
+        AssertUnwindSafe(self.process(blocked))
             .catch_unwind()
             .await
-            .unwrap_or_else(|panic| (Outcome::Stranded.into(), Some(panicked(&*panic))));
-        self.report(&routed, trouble.as_ref(), started.elapsed());
-        routed.outcome
+            .unwrap_or_else(|panic| (Outcome::Stranded.into(), Some(panicked(&*panic))))
     }
 
     async fn process(&self, blocked: bool) -> (Routed, Option<Trouble<H::Error>>) {
@@ -128,10 +133,19 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
         }
         self.worker
             .observe(|observer| observer.record_started(self.delivery));
-        match self.attempt().await {
+        let attempted = match self.known_poison() {
+            Some(known) => Err(Trouble::KnownPoison(known)),
+            None => self.attempt().await,
+        };
+        match attempted {
             Ok(()) => (Outcome::Processed.into(), None),
             Err(trouble) => (self.route(&trouble).await, Some(trouble)),
         }
+    }
+
+    fn known_poison(&self) -> Option<KnownPoison> {
+        let known = self.worker.known_poison.as_ref()?;
+        Some(known.recall(self.delivery.body())?.again())
     }
 
     /// Decodes and handles the message within its time.
@@ -141,13 +155,14 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
             attempt: self.delivery.receive_count(),
             last_attempt: self.last_attempt,
             deadline: self.limits.handling,
+            attributes: self.delivery.shared_attributes(),
         };
         let handler = &self.worker.handler;
         // Boxed, because a handler's future can be large and deeply nested: without
         // it, the types of a real handler exceed what the compiler looks into.
         let handling = Box::pin(async {
-            let message = handler.decode(self.delivery)?;
-            handler.handle(message, &context).await
+            let message = self.decode()?;
+            handler.handle(message, &context).await.map(drop)
         });
         let caught = AssertUnwindSafe(handling).catch_unwind();
         match timeout_at(self.limits.handling, caught).await {
@@ -159,40 +174,60 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
         }
     }
 
-    async fn route(&self, trouble: &Trouble<H::Error>) -> Routed {
-        let error = trouble.as_classify();
-        match error.class() {
-            Class::Business => Outcome::Refused.into(),
-            Class::Poison => self.quarantine(trouble).await,
-            Class::Deferred { delay } => self.defer(delay.unwrap_or_else(|| self.backoff())).await,
-            Class::Transient | Class::Ambiguous if self.last_attempt => {
-                let record = self.failure_record(error);
-                let moving = self.worker.queue.dead_letter(self.delivery, &record);
-                self.moved(Operation::DeadLetter, Outcome::DeadLettered, moving)
-                    .await
-            }
-            Class::Transient | Class::Ambiguous => {
-                let delay = self.backoff();
-                self.delayed(Outcome::Retried { delay }, delay).await
-            }
+    fn decode(&self) -> Result<H::Message, H::Error> {
+        let decoded = self.worker.handler.decode(self.delivery);
+        if let Err(error) = &decoded
+            && error.class() == Class::Poison
+            && let Some(known) = &self.worker.known_poison
+        {
+            known.remember(self.delivery.body(), error);
         }
+        decoded
     }
 
-    /// The message is brought to safety first and then mourned: if it stays
-    /// behind, the hook is called when it comes again.
-    async fn quarantine(&self, trouble: &Trouble<H::Error>) -> Routed {
-        let record = self.failure_record(trouble.as_classify());
-        let moving = self.worker.queue.quarantine(self.delivery, &record);
-        let routed = self
-            .moved(Operation::Quarantine, Outcome::Quarantined, moving)
-            .await;
-        if let (Outcome::Quarantined, Trouble::Handler(error)) = (routed.outcome, trouble) {
-            self.tell_poisoned(error).await;
+    async fn route(&self, trouble: &Trouble<H::Error>) -> Routed {
+        let class = trouble.as_classify().class();
+        if let Class::Deferred { delay, fresh } = class {
+            let delay = delay.unwrap_or_else(|| self.backoff());
+            return self.defer(delay, fresh).await;
+        }
+        let routed = match self.worker.config.routes.of(class) {
+            Some(Route::Done) => Outcome::Refused.into(),
+            Some(Route::Move(to)) => self.move_to(to, trouble).await,
+            Some(Route::Retry { then }) if self.last_attempt => self.move_to(then, trouble).await,
+            Some(Route::Retry { .. }) | None => self.retry().await,
+        };
+        // The message is brought to safety first and then mourned: if it stays
+        // behind, the hook is called when it comes again.
+        if class == Class::Poison && routed.outcome.is_acknowledged() {
+            self.tell_poisoned(trouble.as_classify()).await;
         }
         routed
     }
 
-    async fn tell_poisoned(&self, error: &H::Error) {
+    async fn retry(&self) -> Routed {
+        let delay = self.backoff();
+        self.delayed(Outcome::Retried { delay }, delay).await
+    }
+
+    async fn move_to(&self, destination: Destination, trouble: &Trouble<H::Error>) -> Routed {
+        let (queue, delivery) = (&self.worker.queue, self.delivery);
+        let record = self.failure_record(trouble);
+        match destination {
+            Destination::DeadLetter => {
+                let moving = queue.dead_letter(delivery, &record);
+                self.moved(Operation::DeadLetter, Outcome::DeadLettered, moving)
+                    .await
+            }
+            Destination::Quarantine => {
+                let moving = queue.quarantine(delivery, &record);
+                self.moved(Operation::Quarantine, Outcome::Quarantined, moving)
+                    .await
+            }
+        }
+    }
+
+    async fn tell_poisoned(&self, error: &dyn Classify) {
         let hook = self.worker.handler.poisoned(self.delivery, error);
         let caught = AssertUnwindSafe(hook).catch_unwind();
         if !matches!(timeout_at(self.limits.handling, caught).await, Ok(Ok(()))) {
@@ -201,9 +236,11 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
     }
 
     /// Being received again and again uses up the receives that the redrive
-    /// policy allows, so the last one makes a fresh copy.
-    async fn defer(&self, delay: Duration) -> Routed {
-        if self.last_attempt {
+    /// policy allows, so the last one makes a fresh copy in any case.
+    async fn defer(&self, delay: Duration, fresh: bool) -> Routed {
+        // A copy goes to the end of its FIFO group, and the group overtakes it.
+        let keeps_order = self.delivery.ordering_group().is_some();
+        if self.last_attempt || (fresh && !keeps_order) {
             let moving = self.worker.queue.resend(self.delivery, delay);
             self.moved(Operation::Resend, Outcome::Resent { delay }, moving)
                 .await
@@ -257,14 +294,18 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
             .delay(attempt, &self.worker.jitter)
     }
 
-    fn failure_record(&self, error: &dyn Classify) -> FailureRecord {
-        FailureRecord::new(
+    fn failure_record(&self, trouble: &Trouble<H::Error>) -> FailureRecord {
+        let record = FailureRecord::new(
             &self.worker.config.consumer,
             self.delivery,
             &self.description,
-            error,
+            trouble.as_classify(),
             (self.worker.clock)(),
-        )
+        );
+        match trouble {
+            Trouble::KnownPoison(known) => record.known_as(known),
+            _ => record,
+        }
     }
 
     fn report(&self, routed: &Routed, trouble: Option<&Trouble<H::Error>>, duration: Duration) {
@@ -272,7 +313,7 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
             let error = trouble.map(Trouble::as_classify);
             let cause = error.map(|error| cause_chain(error)).unwrap_or_default();
             let correlation_id = self.description.correlation_id.as_deref();
-            observer.record_finished(&RecordReport {
+            let report = RecordReport {
                 consumer: &self.worker.config.consumer,
                 message_id: self.delivery.message_id(),
                 correlation_id: correlation_id.or_else(|| error?.correlation_id()),
@@ -283,9 +324,34 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
                 cause: &cause,
                 duration,
                 queue_error: routed.queue_error.as_ref(),
-            });
+            };
+            observer.record_finished(&report);
+            self.complete_span(&report);
         });
     }
+
+    /// Last, so that the lines of the log do not say it twice.
+    fn complete_span(&self, report: &RecordReport<'_>) {
+        self.span.record("outcome", report.outcome.as_str());
+        if let (Some(class), Some(name)) = (report.class, report.error_name) {
+            self.span.record("error_class", class.as_str());
+            self.span.record("error_name", name);
+        }
+    }
+}
+
+/// What is known only at the end is filled in there.
+fn span<Q, H, O>(worker: &Worker<Q, H, O>, delivery: &Delivery, description: &Description) -> Span {
+    tracing::info_span!(
+        "record",
+        consumer = worker.config.consumer,
+        message_id = delivery.message_id(),
+        correlation_id = description.correlation_id,
+        attempt = delivery.receive_count(),
+        outcome = Empty,
+        error_class = Empty,
+        error_name = Empty,
+    )
 }
 
 /// A panic says nothing about the message, so it is worth another try.

@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::operation::send_message::builders::SendMessageFluentBuilder;
 use aws_sdk_sqs::primitives::Blob;
-use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_sdk_sqs::types::{
+    MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+};
 
 use crate::delivery::{Attribute, Delivery};
 use crate::failure_record::FailureRecord;
@@ -34,7 +37,7 @@ pub struct QueueUrls {
 
 /// Moves messages between SQS queues.
 ///
-/// A moved message keeps its body and its attributes. The failure record is
+/// A moved message keeps its body, its attributes and the X-Ray header of its trace. The failure record is
 /// added as JSON in the attribute `failure`, and beside it, to filter and read
 /// by, `errorClass`, `errorName`, `consumer`, `correlationId` and `bodySha256`.
 /// SQS allows ten attributes: the failure record comes first, then the
@@ -75,7 +78,7 @@ impl SqsQueue {
         url: &str,
         delivery: &Delivery,
         attributes: BTreeMap<String, Attribute>,
-    ) -> Result<SendMessageFluentBuilder, aws_sdk_sqs::error::BuildError> {
+    ) -> Result<SendMessageFluentBuilder, BuildError> {
         let mut message = self
             .client
             .send_message()
@@ -87,6 +90,10 @@ impl SqsQueue {
             message = message
                 .message_group_id(group)
                 .message_deduplication_id(delivery.message_id());
+        }
+        if let Some(header) = delivery.trace_header() {
+            let name = MessageSystemAttributeNameForSends::AwsTraceHeader;
+            message = message.message_system_attributes(name, trace_header(header)?);
         }
         for (name, attribute) in attributes {
             message = message.message_attributes(name, to_sdk(attribute)?);
@@ -168,7 +175,14 @@ fn whole_seconds(delay: Duration) -> i32 {
     i32::try_from(seconds).unwrap_or(i32::MAX)
 }
 
-fn to_sdk(attribute: Attribute) -> Result<MessageAttributeValue, aws_sdk_sqs::error::BuildError> {
+/// So that the trace goes on where the message goes. SQS does not count it as
+/// one of the message's attributes, nor its size.
+fn trace_header(header: &str) -> Result<MessageSystemAttributeValue, BuildError> {
+    let value = MessageSystemAttributeValue::builder();
+    value.data_type("String").string_value(header).build()
+}
+
+fn to_sdk(attribute: Attribute) -> Result<MessageAttributeValue, BuildError> {
     let value = MessageAttributeValue::builder();
     match attribute {
         Attribute::Text {
@@ -186,6 +200,33 @@ fn to_sdk(attribute: Attribute) -> Result<MessageAttributeValue, aws_sdk_sqs::er
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_sqs::config::BehaviorVersion;
+
+    #[test]
+    fn a_moved_message_stays_in_its_trace() {
+        let record = serde_json::json!({
+            "messageId": "m", "receiptHandle": "r", "body": "b",
+            "attributes": { "AWSTraceHeader": "Root=1-5759e988-bd862e3fe1be46a994272793" },
+        });
+        let record = serde_json::from_value(record).unwrap();
+        let delivery = Delivery::parse(0, record).unwrap();
+        let config = aws_sdk_sqs::Config::builder().behavior_version(BehaviorVersion::latest());
+        let urls = QueueUrls {
+            own: "own".to_owned(),
+            dead_letter: "dead".to_owned(),
+            quarantine: "quarantine".to_owned(),
+        };
+        let queue = SqsQueue::new(Client::from_conf(config.build()), urls);
+        let message = queue.message("dead", &delivery, BTreeMap::new()).unwrap();
+        let system = message.get_message_system_attributes().clone().unwrap();
+        let header = &system[&MessageSystemAttributeNameForSends::AwsTraceHeader];
+        assert_eq!(header.data_type(), "String");
+        assert_eq!(
+            header.string_value(),
+            Some("Root=1-5759e988-bd862e3fe1be46a994272793")
+        );
+        assert_eq!(message.get_message_attributes(), &None);
+    }
 
     #[test]
     fn a_delay_is_rounded_up_to_whole_seconds() {

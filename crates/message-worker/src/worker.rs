@@ -9,18 +9,20 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use crate::backoff::{Backoff, Jitter};
 use crate::delivery::{Delivery, InvalidRecord};
 use crate::handler::Handler;
+use crate::known_poison::{PoisonCache, PoisonMemory};
 use crate::observe::{BatchSummary, Observer, TracingObserver};
 use crate::outcome::Outcome;
 use crate::queue::Queue;
 use crate::record::{Limits, Record};
+use crate::routes::{Route, Routes};
 
-/// How a worker treats its messages.
+/// How a worker treats its messages. Begin with [`Config::new`] and change what differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The name of the consumer, for logs and metadata.
     pub consumer: String,
@@ -37,6 +39,11 @@ pub struct Config {
     /// Handlers are stopped when only this much time is left: the worker needs
     /// it to move messages and to answer Lambda. Never more than the margin.
     pub wind_down: Duration,
+    /// Which class of error leads where.
+    pub routes: Routes,
+    /// Whether bodies that did not decode are remembered, and how many. `None`,
+    /// the default, decodes every message, and so does a route that retries poison.
+    pub poison_memory: Option<PoisonMemory>,
 }
 
 impl Config {
@@ -50,6 +57,8 @@ impl Config {
             backoff: Backoff::default(),
             deadline_margin: Duration::from_secs(3),
             wind_down: Duration::from_secs(1),
+            routes: Routes::default(),
+            poison_memory: None,
         }
     }
 }
@@ -78,6 +87,7 @@ pub struct Worker<Q, H, O = TracingObserver> {
     pub(crate) handler: H,
     observer: O,
     pub(crate) jitter: Jitter,
+    pub(crate) known_poison: Option<PoisonCache>,
     pub(crate) clock: fn() -> SystemTime,
 }
 
@@ -85,6 +95,7 @@ impl<Q: Queue, H: Handler> Worker<Q, H> {
     /// A worker that reports to `tracing`.
     pub fn new(config: Config, queue: Q, handler: H) -> Self {
         Self {
+            known_poison: poison_cache(&config),
             config,
             queue,
             handler,
@@ -93,6 +104,13 @@ impl<Q: Queue, H: Handler> Worker<Q, H> {
             clock: SystemTime::now,
         }
     }
+}
+
+/// Where poison is retried, it is to be decoded again each time.
+fn poison_cache(config: &Config) -> Option<PoisonCache> {
+    let retries = matches!(config.routes.poison, Route::Retry { .. });
+    let memory = config.poison_memory.filter(|_| !retries);
+    memory.map(PoisonCache::new)
 }
 
 impl<Q: Queue, H: Handler, O: Observer> Worker<Q, H, O> {
@@ -104,6 +122,7 @@ impl<Q: Queue, H: Handler, O: Observer> Worker<Q, H, O> {
             handler: self.handler,
             observer,
             jitter: self.jitter,
+            known_poison: self.known_poison,
             clock: self.clock,
         }
     }
@@ -171,7 +190,7 @@ impl<Q: Queue, H: Handler, O: Observer> Worker<Q, H, O> {
         let mut blocked = false;
         for delivery in lane {
             let record = Record::new(self, &delivery, limits);
-            let outcome = record.run(blocked).instrument(record.span()).await;
+            let outcome = record.run(blocked).await;
             blocked |= !outcome.is_acknowledged();
             finished.push(Finished {
                 message_id: delivery.message_id().to_owned(),

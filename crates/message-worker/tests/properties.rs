@@ -20,12 +20,14 @@ use tokio::time::{Instant, sleep};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Succeeds,
+    SucceedsTheThirdTime,
     FailsTransiently,
     IsAmbiguous,
     IsRefused,
     IsPoison,
     DoesNotDecode,
     IsDeferred,
+    IsDeferredFresh,
     Panics,
     PanicsDecoding,
     Hangs,
@@ -33,14 +35,16 @@ enum Fate {
 
 use Fate::*;
 
-const FATES: [Fate; 10] = [
+const FATES: [Fate; 12] = [
     Succeeds,
+    SucceedsTheThirdTime,
     FailsTransiently,
     IsAmbiguous,
     IsRefused,
     IsPoison,
     DoesNotDecode,
     IsDeferred,
+    IsDeferredFresh,
     Panics,
     PanicsDecoding,
     Hangs,
@@ -59,6 +63,7 @@ struct Fated {
 
 impl Handler for Fated {
     type Message = String;
+    type Output = ();
     type Error = Failure;
 
     fn decode(&self, delivery: &Delivery) -> Result<String, Failure> {
@@ -69,14 +74,18 @@ impl Handler for Fated {
         }
     }
 
-    async fn handle(&self, body: String, _: &RecordContext) -> Result<(), Failure> {
+    async fn handle(&self, body: String, context: &RecordContext) -> Result<(), Failure> {
         sleep(Duration::from_millis(10)).await;
         match fate_of(&body) {
+            SucceedsTheThirdTime if context.attempt() < 3 => {
+                return Err(Failure::transient("Throttled"));
+            }
             FailsTransiently => return Err(Failure::transient("Throttled")),
             IsAmbiguous => return Err(Failure::ambiguous("TimedOut")),
             IsRefused => return Err(Failure::business("Declined")),
             IsPoison => return Err(Failure::poison("BadContract")),
             IsDeferred => return Err(Failure::deferred("ClaimHeld", None)),
+            IsDeferredFresh => return Err(Failure::deferred_fresh("CircuitOpen", None)),
             Panics => panic!("while handling"),
             Hangs => sleep(Duration::from_secs(3600)).await,
             _ => {}
@@ -217,12 +226,13 @@ fn check_alone(plan: &Plan, body: &str, outcome: Outcome) {
     let expected = match fate_of(body) {
         _ if plan.invocation <= Duration::from_secs(3) => "unclaimed",
         Succeeds => "processed",
+        SucceedsTheThirdTime if plan.received >= 2 => "processed",
         IsRefused => "refused",
         IsPoison | DoesNotDecode if works(Operation::Quarantine) => "quarantined",
         IsPoison | DoesNotDecode => "stranded",
         IsDeferred if !last => "deferred",
-        IsDeferred if works(Operation::Resend) => "resent",
-        IsDeferred => "stranded",
+        IsDeferred | IsDeferredFresh if works(Operation::Resend) => "resent",
+        IsDeferred | IsDeferredFresh => "stranded",
         _ if !last => "retried",
         _ if works(Operation::DeadLetter) => "dead-lettered",
         _ => "stranded",
@@ -271,6 +281,7 @@ async fn drive(fates: Vec<usize>, concurrency: usize) {
     });
     let mut config = Config::new("property");
     config.concurrency = concurrency.try_into().unwrap();
+    config.backoff.base = Duration::from_secs(30);
     let worker = Worker::new(config, queue.clone(), Fated::default()).with_observer(());
     let (invocation, patience) = (Duration::from_secs(30), Duration::from_secs(3600));
     queue.drive(&worker, invocation, patience).await;
@@ -287,14 +298,146 @@ async fn drive(fates: Vec<usize>, concurrency: usize) {
             succeeded.contains(body),
         );
         let expected = match fate_of(body) {
-            Succeeds => (false, false, false, true),
+            Succeeds | SucceedsTheThirdTime => (false, false, false, true),
             IsRefused => (false, false, false, false),
-            IsDeferred => (true, false, false, false),
+            IsDeferred | IsDeferredFresh => (true, false, false, false),
             IsPoison | DoesNotDecode => (false, false, true, false),
             _ => (false, true, false, false),
         };
         assert_eq!(places, expected, "{body}");
     }
+}
+
+proptest! {
+    #![proptest_config(cases(96))]
+
+    #[test]
+    fn a_fifo_group_is_processed_in_the_order_in_which_it_was_sent(
+        // A deferred message that is sent anew leaves its place.
+        fates in prop::collection::vec(
+            prop::sample::select((0..FATES.len()).filter(|n| keeps_its_place(*n)).collect::<Vec<_>>()),
+            1..25,
+        ),
+        groups in 1..4_usize,
+        concurrency in 1..12_usize,
+    ) {
+        run_paused(drive_in_order(fates, groups, concurrency));
+    }
+}
+
+fn keeps_its_place(fate: usize) -> bool {
+    !matches!(FATES[fate], IsDeferred | IsDeferredFresh)
+}
+
+async fn drive_in_order(fates: Vec<usize>, groups: usize, concurrency: usize) {
+    let plan = Plan {
+        fates,
+        concurrency,
+        received: 0,
+        broken: Vec::new(),
+        groups: Some(groups),
+        invocation: Duration::from_secs(30),
+    };
+    let queue = queue_for(&plan);
+    let mut config = Config::new("property");
+    config.concurrency = concurrency.try_into().unwrap();
+    let worker = Worker::new(config, queue.clone(), Fated::default()).with_observer(());
+    let patience = Duration::from_secs(24 * 3600);
+    queue.drive(&worker, plan.invocation, patience).await;
+    assert!(queue.waiting().is_empty());
+
+    let succeeded = worker.handler().succeeded.lock().unwrap();
+    let places = succeeded.iter().map(|body| {
+        let (position, _) = body.split_once(':').unwrap();
+        position.parse::<usize>().unwrap()
+    });
+    let places: Vec<usize> = places.collect();
+    for group in 0..groups {
+        let of_group = places.iter().filter(|place| **place % groups == group);
+        let of_group: Vec<usize> = of_group.copied().collect();
+        assert!(of_group.is_sorted(), "group {group}: {of_group:?}");
+    }
+    let expected = plan
+        .fates
+        .iter()
+        .filter(|fate| matches!(FATES[**fate], Succeeds | SucceedsTheThirdTime));
+    assert_eq!(places.len(), expected.count());
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
+
+    #[test]
+    fn what_is_only_ever_deferred_fresh_uses_up_no_receive_and_is_never_dead_lettered(
+        messages in 1..15_usize,
+        max_receives in 1..6_u32,
+        delay in prop::option::of(0..900_u64),
+        concurrency in 1..12_usize,
+    ) {
+        let delay = delay.map(Duration::from_secs);
+        run_paused(wait_out_an_outage(messages, max_receives, delay, concurrency));
+    }
+}
+
+/// Nothing is attempted for three hours; then the messages succeed.
+struct Outage {
+    over_at: Instant,
+    delay: Option<Duration>,
+    succeeded: Mutex<BTreeSet<String>>,
+    receive_counts: Mutex<BTreeSet<u32>>,
+}
+
+impl Handler for Outage {
+    type Message = String;
+    type Output = ();
+    type Error = Failure;
+
+    fn decode(&self, delivery: &Delivery) -> Result<String, Failure> {
+        Ok(delivery.body().to_owned())
+    }
+
+    async fn handle(&self, body: String, context: &RecordContext) -> Result<(), Failure> {
+        let attempt = context.attempt();
+        self.receive_counts.lock().unwrap().insert(attempt);
+        if Instant::now() < self.over_at {
+            return Err(Failure::deferred_fresh("CircuitOpen", self.delay));
+        }
+        self.succeeded.lock().unwrap().insert(body);
+        Ok(())
+    }
+}
+
+async fn wait_out_an_outage(
+    messages: usize,
+    max_receives: u32,
+    delay: Option<Duration>,
+    concurrency: usize,
+) {
+    let hour = Duration::from_secs(3600);
+    // The redrive policy forgives nothing: a second receive is a dead letter.
+    let queue = MemoryQueue::new(Duration::from_secs(60), 1);
+    let sent: BTreeSet<String> = (0..messages).map(|n| n.to_string()).collect();
+    sent.iter().for_each(|body| {
+        queue.send(body);
+    });
+    let mut config = Config::new("property");
+    config.concurrency = concurrency.try_into().unwrap();
+    config.max_receives = max_receives.try_into().unwrap();
+    config.backoff.base = Duration::from_secs(600);
+    let handler = Outage {
+        over_at: Instant::now() + 3 * hour,
+        delay: delay.map(|delay| delay.max(Duration::from_secs(60))),
+        succeeded: Mutex::default(),
+        receive_counts: Mutex::default(),
+    };
+    let worker = Worker::new(config, queue.clone(), handler).with_observer(());
+    queue
+        .drive(&worker, Duration::from_secs(30), 4 * hour)
+        .await;
+    assert_eq!(*worker.handler().succeeded.lock().unwrap(), sent);
+    let counts = worker.handler().receive_counts.lock().unwrap().clone();
+    assert_eq!(counts, BTreeSet::from([1]));
+    assert!(queue.dead_letters().is_empty() && queue.waiting().is_empty());
 }
 
 /// Runs on a paused clock.

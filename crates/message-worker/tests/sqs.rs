@@ -12,7 +12,8 @@ use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::{
-    Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
+    Message, MessageAttributeValue, MessageSystemAttributeName, MessageSystemAttributeNameForSends,
+    MessageSystemAttributeValue, QueueAttributeName,
 };
 use message_worker::sqs::{QueueUrls, SqsQueue};
 use message_worker::{
@@ -102,7 +103,11 @@ impl Queues {
             .send_message()
             .queue_url(&self.urls.own)
             .message_body(body)
-            .message_attributes("kind", kind);
+            .message_attributes("kind", kind)
+            .message_system_attributes(
+                MessageSystemAttributeNameForSends::AwsTraceHeader,
+                trace_header(),
+            );
         if self.urls.own.ends_with(".fifo") {
             message = message
                 .message_group_id("red")
@@ -168,6 +173,19 @@ impl Queues {
     }
 }
 
+const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793";
+
+fn trace_header() -> MessageSystemAttributeValue {
+    let value = MessageSystemAttributeValue::builder();
+    let value = value.data_type("String").string_value(TRACE);
+    value.build().unwrap()
+}
+
+fn trace(message: &Message) -> Option<&str> {
+    let header = MessageSystemAttributeName::AwsTraceHeader;
+    message.attributes()?.get(&header).map(String::as_str)
+}
+
 /// What Lambda makes of a received message.
 fn to_record(message: &Message, url: &str) -> SqsMessage {
     let system = message.attributes.iter().flatten();
@@ -197,6 +215,7 @@ struct Scripted;
 
 impl Handler for Scripted {
     type Message = String;
+    type Output = ();
     type Error = Failure;
 
     fn decode(&self, delivery: &Delivery) -> Result<String, Failure> {
@@ -213,6 +232,7 @@ impl Handler for Scripted {
                 "ClaimHeld",
                 Some(Duration::from_secs(600)),
             )),
+            "deferred-fresh" => Err(Failure::deferred_fresh("CircuitOpen", Some(Duration::ZERO))),
             "deferred-briefly" => Err(Failure::deferred("ClaimHeld", Some(Duration::ZERO))),
             _ => Ok(()),
         }
@@ -250,6 +270,7 @@ async fn what_is_given_up_is_moved_with_its_record_and_its_own_attributes() {
     assert_eq!(dead.len(), 1);
     assert_eq!(dead[0].body(), Some("transient"));
     assert_eq!(text(&dead[0], "kind"), "greeting");
+    assert_eq!(trace(&dead[0]), Some(TRACE));
     assert_eq!(text(&dead[0], "errorClass"), "transient");
     assert_eq!(text(&dead[0], "errorName"), "Throttled");
     assert_eq!(text(&dead[0], "consumer"), "adapter-test");
@@ -298,9 +319,27 @@ async fn a_message_deferred_on_its_last_receive_is_sent_anew_with_a_delay() {
     let copy = queues.receive(&queues.urls.own).await.remove(0);
     assert_eq!(copy.body(), Some("deferred-briefly"));
     assert_eq!(text(&copy, "kind"), "greeting");
+    assert_eq!(trace(&copy), Some(TRACE));
     let system = copy.attributes.unwrap();
     let receives = &system[&MessageSystemAttributeName::ApproximateReceiveCount];
     assert_eq!(receives, "1", "the copy starts over");
+    queues.delete().await;
+}
+
+#[tokio::test]
+async fn a_message_deferred_fresh_is_sent_anew_on_its_first_receive() {
+    let Some(queues) = Queues::create("fresh", "").await else {
+        return;
+    };
+    queues.send("deferred-fresh").await;
+    for _ in 0..3 {
+        assert!(queues.invoke(&queues.worker(5)).await.is_empty());
+    }
+    let copy = queues.receive(&queues.urls.own).await.remove(0);
+    assert_eq!(copy.body(), Some("deferred-fresh"));
+    let system = copy.attributes.unwrap();
+    let receives = &system[&MessageSystemAttributeName::ApproximateReceiveCount];
+    assert_eq!(receives, "1", "each copy starts over");
     queues.delete().await;
 }
 

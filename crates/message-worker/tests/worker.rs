@@ -5,6 +5,7 @@
     reason = "in a test, and in what helps it, a panic is the failure report"
 )]
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -12,13 +13,15 @@ use std::time::{Duration, SystemTime};
 use aws_lambda_events::event::sqs::SqsEvent;
 use message_worker::memory::MemoryQueue;
 use message_worker::{
-    Backoff, BatchSummary, Class, Config, Delivery, Description, Failure, FailureRecord, Handler,
-    Jitter, Observer, Operation, Outcome, Queue, QueueError, RecordContext, RecordReport, Worker,
+    Attribute, Backoff, BatchSummary, Class, Classify, Config, Delivery, Description, Destination,
+    Failure, FailureRecord, Handler, Jitter, KNOWN_POISON, Observer, Operation, Outcome,
+    PoisonMemory, Queue, QueueError, RecordContext, RecordReport, Route, Worker,
 };
 use tokio::time::{Instant, sleep};
 
 const INVOCATION: Duration = Duration::from_secs(30);
 const VISIBILITY: Duration = Duration::from_secs(180);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const REDRIVE_AFTER: u32 = 8;
 
@@ -26,6 +29,7 @@ const REDRIVE_AFTER: u32 = 8;
 #[derive(Default)]
 struct Scripted {
     handled: Mutex<Vec<String>>,
+    decoded: Mutex<Vec<String>>,
     contexts: Mutex<Vec<RecordContext>>,
     poisoned: Mutex<Vec<String>>,
     running: AtomicUsize,
@@ -33,6 +37,10 @@ struct Scripted {
 }
 
 impl Scripted {
+    fn decoded(&self) -> Vec<String> {
+        self.decoded.lock().unwrap().clone()
+    }
+
     fn handled(&self) -> Vec<String> {
         self.handled.lock().unwrap().clone()
     }
@@ -40,12 +48,18 @@ impl Scripted {
 
 impl Handler for Scripted {
     type Message = String;
+    type Output = ();
     type Error = Failure;
 
     fn decode(&self, delivery: &Delivery) -> Result<String, Failure> {
+        self.decoded
+            .lock()
+            .unwrap()
+            .push(delivery.body().to_owned());
         match delivery.body() {
             "garbage" => Err(Failure::poison("NotJson").caused_by("expected a value")),
             "panic-decoding" => panic!("decoder"),
+            "no-schema-yet" => Err(Failure::transient("NoSchema")),
             body => Ok(body.to_owned()),
         }
     }
@@ -64,6 +78,7 @@ impl Handler for Scripted {
             "poison-hook-panics" => Err(Failure::poison("BadContract")),
             "deferred" => Err(Failure::deferred("ClaimHeld", Some(Duration::from_secs(7)))),
             "deferred-somehow" => Err(Failure::deferred("ClaimHeld", None)),
+            "deferred-fresh" => Err(Failure::deferred_fresh("CircuitOpen", Some(MINUTE))),
             "panic" => panic!("boom"),
             "slow" => {
                 sleep(HOUR).await;
@@ -76,9 +91,9 @@ impl Handler for Scripted {
         result
     }
 
-    async fn poisoned(&self, delivery: &Delivery, error: &Failure) {
+    async fn poisoned(&self, delivery: &Delivery, error: &dyn Classify) {
         assert_ne!(delivery.body(), "poison-hook-panics");
-        let note = format!("{}: {error}", delivery.body());
+        let note = format!("{}: {}", delivery.body(), error.name());
         self.poisoned.lock().unwrap().push(note);
     }
 
@@ -396,6 +411,50 @@ async fn being_deferred_never_dead_letters() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_is_deferred_fresh_is_replaced_by_a_copy_at_once() {
+    let attributes = BTreeMap::from([("kind".to_owned(), Attribute::text("greeting"))]);
+    let queue = MemoryQueue::new(VISIBILITY, REDRIVE_AFTER);
+    queue.send_with("deferred-fresh", None, attributes.clone());
+    let bench = Bench::on(queue, |_| {});
+    assert!(bench.run_once().await.is_empty());
+    let entry = bench.log.only();
+    assert_eq!(entry.outcome, Outcome::Resent { delay: MINUTE });
+    assert_eq!(entry.class.unwrap().as_str(), "deferred");
+    assert!(bench.queue.receive(10).records.is_empty(), "it waits");
+    tokio::time::advance(MINUTE).await;
+    let copy = bench.queue.receive(10).records.remove(0);
+    assert_eq!(copy.message_id.as_deref(), Some("message-2"));
+    assert_eq!(copy.attributes["ApproximateReceiveCount"], "1");
+    let copy = Delivery::parse(0, copy).unwrap();
+    assert_eq!(copy.attributes(), &attributes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_copy_cannot_be_sent_the_message_goes_back() {
+    let bench = Bench::new(&["deferred-fresh"]);
+    bench.queue.break_operation(Operation::Resend);
+    assert_eq!(bench.run_once().await, ["message-1"]);
+    assert_eq!(bench.log.only().outcome, Outcome::Stranded);
+    assert_eq!(bench.queue.waiting(), ["deferred-fresh"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_fifo_group_order_comes_first_and_a_copy_is_made_on_the_last_receive_only() {
+    let queue = MemoryQueue::fifo(VISIBILITY, REDRIVE_AFTER);
+    for body in ["deferred-fresh", "a"] {
+        queue.send_with(body, Some("red"), Default::default());
+    }
+    let bench = Bench::on(queue, |_| {});
+    for _ in 0..4 {
+        assert_eq!(bench.run_once().await, ["message-1", "message-2"]);
+        tokio::time::advance(VISIBILITY).await;
+    }
+    assert_eq!(bench.worker.handler().handled(), ["deferred-fresh"; 4]);
+    assert!(bench.run_once().await.is_empty());
+    assert_eq!(bench.queue.waiting(), ["deferred-fresh"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_moved_goes_back_and_is_left_to_the_redrive_policy() {
     let bench = Bench::new(&["transient"]);
     bench.queue.break_operation(Operation::DeadLetter);
@@ -476,6 +535,142 @@ async fn the_context_tells_the_time_that_is_left() {
     );
     tokio::time::advance(HOUR).await;
     assert_eq!(context.remaining(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_context_has_the_attributes_of_the_delivery() {
+    let kind = Attribute::text("greeting");
+    let blob = Attribute::Binary {
+        data_type: "Binary".to_owned(),
+        value: vec![1],
+    };
+    let attributes = BTreeMap::from([("kind".to_owned(), kind), ("blob".to_owned(), blob)]);
+    let queue = MemoryQueue::new(VISIBILITY, REDRIVE_AFTER);
+    queue.send_with("a", None, attributes.clone());
+    let bench = Bench::on(queue, |_| {});
+    bench.run_once().await;
+    let context = bench.worker.handler().contexts.lock().unwrap()[0].clone();
+    assert_eq!(context.attributes(), &attributes);
+    let texts = ["kind", "blob", "absent"].map(|name| context.attribute(name));
+    assert_eq!(texts, [Some("greeting"), None, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_class_goes_where_its_route_leads() {
+    #[track_caller]
+    fn check(bench: &Bench, body: &str, outcome: &str) {
+        let outcomes = bench.log.entries();
+        let last = outcomes
+            .iter()
+            .rev()
+            .find(|entry| entry.correlation_id.as_deref() == Some(&format!("c-{body}")));
+        assert_eq!(last.unwrap().outcome.as_str(), outcome, "{body}");
+    }
+    let bodies = ["transient", "ambiguous", "business", "garbage", "panic"];
+    let bench = Bench::on(Bench::new(&bodies).queue, |config| {
+        config.routes.transient = Route::Move(Destination::DeadLetter);
+        config.routes.ambiguous = Route::Retry {
+            then: Destination::Quarantine,
+        };
+        config.routes.business = Route::Move(Destination::DeadLetter);
+        config.routes.poison = Route::Done;
+    });
+    assert_eq!(bench.run_once().await, ["message-2"]);
+    check(&bench, "transient", "dead-lettered");
+    check(&bench, "ambiguous", "retried");
+    check(&bench, "business", "dead-lettered");
+    check(&bench, "garbage", "refused");
+    check(&bench, "panic", "dead-lettered");
+    bench.drive().await;
+    check(&bench, "ambiguous", "quarantined");
+    let quarantined = bench.queue.quarantined().remove(0).record.unwrap();
+    assert_eq!(quarantined.error_class, "ambiguous");
+    assert_eq!(quarantined.attempts, 5);
+    let told = bench.worker.handler().poisoned.lock().unwrap().clone();
+    assert_eq!(told, ["garbage: NotJson"], "the hook is for poison alone");
+}
+
+/// Remembers poison for a minute.
+fn with_memory(queue: MemoryQueue) -> Bench {
+    Bench::on(queue, |config| {
+        let mut memory = PoisonMemory::default();
+        memory.time_to_live = MINUTE;
+        config.poison_memory = Some(memory);
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_was_refused_before_is_quarantined_without_decoding_and_the_hook_told() {
+    let bench = with_memory(Bench::new(&["garbage"]).queue);
+    bench.run_once().await;
+    bench.queue.send("garbage");
+    bench.queue.send("a");
+    assert!(bench.run_once().await.is_empty());
+    assert_eq!(bench.worker.handler().decoded(), ["garbage", "a"]);
+    let parked = bench.queue.quarantined().into_iter();
+    let records: Vec<_> = parked.map(|parked| parked.record.unwrap()).collect();
+    let [first, again] = &records[..] else {
+        panic!("both are in quarantine");
+    };
+    assert_eq!(
+        (&*first.error_name, first.original_error_name.as_deref()),
+        ("NotJson", None)
+    );
+    assert_eq!(again.error_class, "poison");
+    assert_eq!(again.error_name, KNOWN_POISON);
+    assert_eq!(again.original_error_name.as_deref(), Some("NotJson"));
+    assert_eq!(again.cause, first.cause);
+    assert_eq!(
+        (first.group_name(), again.group_name()),
+        ("NotJson", "NotJson")
+    );
+    assert_eq!(again.message_id, "message-2");
+    let told = bench.worker.handler().poisoned.lock().unwrap().clone();
+    assert_eq!(told, ["garbage: NotJson", "garbage: KnownPoison"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_is_decoded_again_once_it_is_forgotten_and_always_without_a_memory() {
+    let bench = with_memory(Bench::new(&["garbage"]).queue);
+    bench.run_once().await;
+    tokio::time::advance(MINUTE).await;
+    bench.queue.send("garbage");
+    bench.run_once().await;
+    assert_eq!(bench.worker.handler().decoded(), ["garbage"; 2]);
+
+    let bench = Bench::new(&["garbage"; 2]);
+    bench.run_once().await;
+    assert_eq!(bench.worker.handler().decoded(), ["garbage"; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_poison_is_retried_it_is_decoded_each_time() {
+    let bench = Bench::on(Bench::new(&["garbage"]).queue, |config| {
+        config.poison_memory = Some(PoisonMemory::default());
+        let then = Destination::Quarantine;
+        config.routes.poison = Route::Retry { then };
+    });
+    assert_eq!(bench.drive().await, 5);
+    assert_eq!(bench.worker.handler().decoded(), ["garbage"; 5]);
+    let record = bench.queue.quarantined().remove(0).record.unwrap();
+    assert_eq!((&*record.error_name, record.attempts), ("NotJson", 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_handling_calls_poison_and_what_fails_otherwise_is_not_remembered() {
+    for body in [
+        "poison",
+        "panic-decoding",
+        "no-schema-yet",
+        "transient",
+        "a",
+    ] {
+        let bench = with_memory(Bench::new(&[body]).queue);
+        bench.run_once().await;
+        bench.queue.send(body);
+        bench.run_once().await;
+        assert_eq!(bench.worker.handler().decoded(), [body; 2]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -581,6 +776,55 @@ async fn a_run_can_be_sent_between_threads() {
     fn assert_send<T: Send>(_: T) {}
     let bench = Bench::new(&[]);
     assert_send(bench.worker.run(SqsEvent::default(), Instant::now()));
+}
+
+/// Counts the requests and answers each with success.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+impl Counting {
+    async fn count(&self) -> Result<(), QueueError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+impl Queue for &Counting {
+    async fn delay(&self, _: &str, _: Duration) -> Result<(), QueueError> {
+        self.count().await
+    }
+    async fn resend(&self, _: &Delivery, _: Duration) -> Result<(), QueueError> {
+        self.count().await
+    }
+    async fn dead_letter(&self, _: &Delivery, _: &FailureRecord) -> Result<(), QueueError> {
+        self.count().await
+    }
+    async fn quarantine(&self, _: &Delivery, _: &FailureRecord) -> Result<(), QueueError> {
+        self.count().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_costs_at_most_one_request_and_none_where_nothing_went_wrong() {
+    async fn check(body: &str, max_receives: u32, invocation: Duration, requests: usize) {
+        let queue = Counting::default();
+        let mut config = Config::new("greeter");
+        config.max_receives = max_receives.try_into().unwrap();
+        let worker = Worker::new(config, &queue, Scripted::default()).with_observer(());
+        let event = Bench::new(&[body]).queue.receive(10);
+        let deadline = Instant::now() + invocation;
+        worker.run(event, deadline).await.unwrap();
+        assert_eq!(queue.0.load(Ordering::SeqCst), requests, "{body}");
+    }
+    check("a", 5, INVOCATION, 0).await;
+    check("business", 5, INVOCATION, 0).await;
+    check("transient", 5, Duration::from_secs(1), 0).await;
+    check("transient", 5, INVOCATION, 1).await;
+    check("deferred", 5, INVOCATION, 1).await;
+    check("deferred-fresh", 5, INVOCATION, 1).await;
+    check("deferred", 1, INVOCATION, 1).await;
+    check("transient", 1, INVOCATION, 1).await;
+    check("garbage", 5, INVOCATION, 1).await;
 }
 
 /// A queue whose every operation panics or never ends.

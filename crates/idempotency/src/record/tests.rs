@@ -102,12 +102,14 @@ fn start(claim: &Claim, takeover: bool) -> Begin {
         key,
         owner,
         lease_until,
+        expires_at,
         ..
     } = claim.clone();
     Begin::Start(Started {
         key,
         owner,
         lease_until,
+        expires_at,
         takeover,
     })
 }
@@ -117,12 +119,14 @@ fn start_undo(claim: &Claim, action: ActionOutcome) -> BeginUndo {
         key,
         owner,
         lease_until,
+        expires_at,
         ..
     } = claim.clone();
     BeginUndo::Start(UndoStarted {
         key,
         owner,
         lease_until,
+        expires_at,
         action,
     })
 }
@@ -153,6 +157,7 @@ fn a_first_run_starts_and_takes_nothing_over() {
 #[test]
 fn a_duplicate_of_a_completed_operation_gets_its_result() {
     let answer = || Begin::AlreadyCompleted {
+        expires_at: EXPIRY,
         result: result("captured"),
     };
     check_begin(Some(completed()), &claim(NEW), answer());
@@ -403,6 +408,84 @@ fn nothing_is_written_by_an_attempt_that_does_not_hold_the_claim() {
 }
 
 #[test]
+fn a_record_is_kept_for_its_retention_and_never_for_less_than_its_lease() {
+    let lease = Lease::until_deadline(NOW, Millis::new(110_001)).unwrap();
+    let expiry = |seconds| {
+        let key = Key::new("payment#42").unwrap();
+        Claim::new(
+            key,
+            Fingerprint::of("payload"),
+            lease,
+            Duration::from_secs(seconds),
+        )
+        .expires_at
+    };
+    assert_eq!(expiry(50), Seconds::new(150));
+    assert_eq!(expiry(5), Seconds::new(111));
+}
+
+#[test]
+fn a_renewed_claim_is_held_and_kept_for_longer() {
+    let until = Millis::new(2_000_001);
+    let action = decide_renew(Some(&started()), &right(OLD).renewed(until)).unwrap();
+    let undo = undoing(action_result());
+    let undo = decide_renew_undo(Some(&undo), &undo_right(OLD).renewed(until)).unwrap();
+    let claim = Claim {
+        lease_until: until,
+        expires_at: Seconds::new(2_001),
+        ..claim(OLD)
+    };
+    assert_eq!(action, Record::started(&claim));
+    assert_eq!(undo, Record::undoing(&claim, action_result()));
+}
+
+#[test]
+fn a_renewal_does_not_shorten_the_retention() {
+    let renewed = right(OLD).renewed(Millis::new(120_000));
+    assert_eq!(renewed.expires_at, EXPIRY);
+    assert_eq!(
+        undo_right(OLD).renewed(Millis::new(120_000)).expires_at,
+        EXPIRY
+    );
+}
+
+#[test]
+fn a_lease_that_ran_out_is_renewed_as_long_as_nobody_took_over() {
+    let until = Millis::new(130_000);
+    assert!(decide_renew(Some(&started()), &right(OLD).renewed(until)).is_ok());
+    let overtaken = Record::started(&later(NEW));
+    let late = decide_renew(Some(&overtaken), &right(OLD).renewed(until));
+    assert_eq!(late, Err(Superseded));
+    let overtaken = Record::undoing(&later(NEW), action_result());
+    let late = decide_renew_undo(Some(&overtaken), &undo_right(OLD).renewed(until));
+    assert_eq!(late, Err(Superseded));
+}
+
+#[test]
+fn only_a_claim_that_is_held_is_renewed() {
+    let until = Millis::new(130_000);
+    let others = [
+        completed(),
+        undone(action_result()),
+        undoing(action_result()),
+    ];
+    let others = others.into_iter().chain([released(&started())]).map(Some);
+    for record in others.chain([None]) {
+        let renewed = decide_renew(record.as_ref(), &right(OLD).renewed(until));
+        assert_eq!(renewed, Err(Superseded), "{record:?}");
+    }
+    let others = [completed(), undone(action_result()), started()];
+    let others = others
+        .into_iter()
+        .chain([released(&undoing(action_result()))])
+        .map(Some);
+    for record in others.chain([None]) {
+        let renewed = decide_renew_undo(record.as_ref(), &undo_right(OLD).renewed(until));
+        assert_eq!(renewed, Err(Superseded), "{record:?}");
+    }
+}
+
+#[test]
 fn the_right_to_an_action_does_not_serve_for_its_undo_nor_the_reverse() {
     for record in [undoing(action_result()), undone(action_result())] {
         assert!(decide_complete(Some(&record), &right(OLD), &result("late")).is_err());
@@ -421,6 +504,7 @@ fn an_operation_in_one_step_completes_once() {
     let fresh = Record::completed(&claim(NEW), &result("new"));
     assert_eq!(put(None), Ok(fresh));
     let done = Begin::AlreadyCompleted {
+        expires_at: EXPIRY,
         result: result("captured"),
     };
     assert_eq!(put(Some(completed())), Err(done));

@@ -1,8 +1,8 @@
 //! Random steps of several attempts at one operation, for any store.
 
 use idempotency::{
-    Begin, BeginUndo, Claim, Fingerprint, Key, MemoryStore, Millis, OnAbandoned, OwnerToken,
-    ResultJson, Seconds, Started, Store, StoreError, UndoStarted,
+    Begin, BeginUndo, Claim, Fingerprint, Key, MemoryStore, Millis, OnAbandoned, OwnerToken, Renew,
+    ResultJson, Seconds, Started, StoreError, UndoStarted,
 };
 use proptest::prelude::*;
 
@@ -16,6 +16,8 @@ pub(crate) enum Step {
     BeginUndo { payload: u8, block: bool },
     CompleteUndo { right: usize },
     ReleaseUndo { right: usize },
+    Renew { right: usize },
+    RenewUndo { right: usize },
     CompletedPut { payload: u8, block: bool },
     UndoneUpdate { payload: u8 },
     TombstonePut { payload: u8 },
@@ -35,11 +37,21 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => right.clone().prop_map(|right| Step::Release { right }),
         3 => (payload(), block()).prop_map(|(payload, block)| Step::BeginUndo { payload, block }),
         2 => right.clone().prop_map(|right| Step::CompleteUndo { right }),
-        1 => right.prop_map(|right| Step::ReleaseUndo { right }),
+        3 => settling_seldom(right),
         1 => (payload(), block())
             .prop_map(|(payload, block)| Step::CompletedPut { payload, block }),
         1 => payload().prop_map(|payload| Step::UndoneUpdate { payload }),
         1 => payload().prop_map(|payload| Step::TombstonePut { payload }),
+    ]
+}
+
+/// Apart from the rest, since a choice among more than ten could not be sent
+/// between threads.
+fn settling_seldom(right: std::ops::Range<usize>) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1 => right.clone().prop_map(|right| Step::ReleaseUndo { right }),
+        1 => right.clone().prop_map(|right| Step::Renew { right }),
+        1 => right.prop_map(|right| Step::RenewUndo { right }),
     ]
 }
 
@@ -52,6 +64,8 @@ pub(crate) enum Call {
     BeginUndo(Claim),
     CompleteUndo(UndoStarted, ResultJson),
     ReleaseUndo(UndoStarted),
+    Renew(Started, Millis),
+    RenewUndo(UndoStarted, Millis),
     CompletedPut(Claim, ResultJson),
     UndoneUpdate(Claim, ResultJson),
     TombstonePut(Claim, ResultJson),
@@ -62,6 +76,8 @@ pub(crate) enum Call {
 pub(crate) enum Answer {
     Begin(Begin),
     BeginUndo(BeginUndo),
+    Renewed(Started),
+    RenewedUndo(UndoStarted),
     Settled,
     Superseded,
     RefusedPut(Begin),
@@ -81,8 +97,13 @@ impl Answer {
 
     /// The answer to a step that settles a claim.
     pub(crate) fn settled(answer: Result<(), StoreError>) -> Self {
+        Self::unless_superseded(answer, |()| Self::Settled)
+    }
+
+    /// The answer to a step that another attempt may have got ahead of.
+    fn unless_superseded<T>(answer: Result<T, StoreError>, then: impl FnOnce(T) -> Self) -> Self {
         match answer {
-            Ok(()) => Self::Settled,
+            Ok(value) => then(value),
             Err(StoreError::Superseded(_)) => Self::Superseded,
             Err(error) => panic!("the store failed: {error:?}"),
         }
@@ -90,7 +111,7 @@ impl Answer {
 }
 
 /// Sends the calls that every store understands; the one-step forms are left.
-pub(crate) async fn send(store: &impl Store, call: &Call) -> Answer {
+pub(crate) async fn send(store: &impl Renew, call: &Call) -> Answer {
     match call {
         Call::Begin(claim) => Answer::Begin(store.begin(claim).await.unwrap()),
         Call::Complete(started, result) => Answer::settled(store.complete(started, result).await),
@@ -100,6 +121,13 @@ pub(crate) async fn send(store: &impl Store, call: &Call) -> Answer {
             Answer::settled(store.complete_undo(started, result).await)
         }
         Call::ReleaseUndo(started) => Answer::settled(store.release_undo(started).await),
+        Call::Renew(started, until) => {
+            Answer::unless_superseded(store.renew(started, *until).await, Answer::Renewed)
+        }
+        Call::RenewUndo(started, until) => {
+            let answer = store.renew_undo(started, *until).await;
+            Answer::unless_superseded(answer, Answer::RenewedUndo)
+        }
         Call::CompletedPut(..) | Call::UndoneUpdate(..) | Call::TombstonePut(..) => {
             panic!("not a step of the port: {call:?}")
         }
@@ -158,6 +186,13 @@ impl Players {
                 Some(Call::CompleteUndo(pick(&self.undo_rights, right)?, result))
             }
             Step::ReleaseUndo { right } => Some(Call::ReleaseUndo(pick(&self.undo_rights, right)?)),
+            Step::Renew { right } => {
+                Some(Call::Renew(pick(&self.rights, right)?, self.lease_end()))
+            }
+            Step::RenewUndo { right } => Some(Call::RenewUndo(
+                pick(&self.undo_rights, right)?,
+                self.lease_end(),
+            )),
             Step::CompletedPut { payload, block } => {
                 Some(Call::CompletedPut(self.claim(payload, block), result))
             }
@@ -173,10 +208,18 @@ impl Players {
     /// Remembers the rights that an answer grants.
     pub(crate) fn learn(&mut self, answer: &Answer) {
         match answer {
-            Answer::Begin(Begin::Start(started)) => self.rights.push(started.clone()),
-            Answer::BeginUndo(BeginUndo::Start(started)) => self.undo_rights.push(started.clone()),
+            Answer::Begin(Begin::Start(started)) | Answer::Renewed(started) => {
+                self.rights.push(started.clone());
+            }
+            Answer::BeginUndo(BeginUndo::Start(started)) | Answer::RenewedUndo(started) => {
+                self.undo_rights.push(started.clone());
+            }
             _ => {}
         }
+    }
+
+    fn lease_end(&self) -> Millis {
+        Millis::new(self.now.get() + LEASE_MILLIS)
     }
 
     fn claim(&self, payload: u8, block: bool) -> Claim {
@@ -185,7 +228,7 @@ impl Players {
             fingerprint: Fingerprint::of([payload]),
             owner: OwnerToken::from_u128(self.attempts),
             now: self.now,
-            lease_until: Millis::new(self.now.get() + LEASE_MILLIS),
+            lease_until: self.lease_end(),
             expires_at: Seconds::new(self.now.to_seconds().get() + self.keep_seconds),
             on_abandoned: if block {
                 OnAbandoned::Block

@@ -21,7 +21,7 @@ pub(super) fn with_record(
     size_limit: usize,
 ) -> BTreeMap<String, Attribute> {
     let summary = summary(record);
-    let mut chosen = own(delivery, &summary);
+    let mut chosen = own(delivery);
     let mut used = delivery.body().len() + chosen.iter().map(size).sum::<usize>();
     let overhead = FailureRecord::ATTRIBUTE.len() + "String".len();
     let room = size_limit.saturating_sub(used + overhead);
@@ -55,13 +55,11 @@ fn summary(record: &FailureRecord) -> Vec<(&'static str, String)> {
 
 /// The message's own attributes, with one place left for the failure record.
 /// Those of an earlier failure, which a replayed message has, are left out.
-fn own(delivery: &Delivery, summary: &[(&'static str, String)]) -> BTreeMap<String, Attribute> {
-    let is_ours =
-        |name: &str| name == FailureRecord::ATTRIBUTE || summary.iter().any(|s| s.0 == name);
+fn own(delivery: &Delivery) -> BTreeMap<String, Attribute> {
     delivery
         .attributes()
         .iter()
-        .filter(|(name, _)| !is_ours(name))
+        .filter(|(name, _)| !FailureRecord::ATTRIBUTES.contains(&name.as_str()))
         .take(MOST_ATTRIBUTES - 1)
         .map(|(name, attribute)| (name.clone(), attribute.clone()))
         .collect()
@@ -153,6 +151,7 @@ mod tests {
         FailureRecord {
             error_class: "transient".to_owned(),
             error_name: "StoreUnavailable".to_owned(),
+            original_error_name: None,
             cause: cause.iter().map(|&text| text.to_owned()).collect(),
             consumer: "payments".to_owned(),
             source_queue: None,

@@ -1,24 +1,14 @@
-//! The short way, `Idempotency::run`, over the store in memory.
-
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic in a test is its failure report"
-)]
+//! `Idempotency::run`.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use idempotency::{
-    Clock, Fingerprint, Idempotency, InvalidResult, Key, ManualClock, MemoryStore, Millis,
-    OnAbandoned, Outcome, ResultJson, RunError, Store,
+    Clock, Fingerprint, Idempotency, InvalidResult, ManualClock, MemoryStore, OnAbandoned, Outcome,
+    ResultJson, RunError, Store,
 };
 
-const NOW: Millis = Millis::new(1_000_000);
-const DEADLINE: Millis = Millis::new(1_030_000);
-
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[error("the mail server is down")]
-struct MailServerDown;
+use crate::bench::{DEADLINE, MailServerDown, NOW, key};
 
 struct Bench {
     clock: ManualClock,
@@ -35,10 +25,6 @@ fn bench() -> Bench {
         store,
         runner,
     }
-}
-
-fn key() -> Key {
-    Key::prefixed("mail", "42").unwrap()
 }
 
 impl Bench {
@@ -135,15 +121,17 @@ async fn work_that_vanished_is_left_to_a_person_if_so_chosen() {
 #[tokio::test]
 async fn a_record_is_forgotten_after_its_retention() {
     let bench = bench();
-    let runner = bench.runner.clone().with_retention(Duration::from_secs(5));
+    let retention = Duration::from_secs(60);
+    let runner = bench.runner.clone().with_retention(retention);
     let work = |value| async move { Ok::<_, Infallible>(value) };
     let first = runner
         .run(key(), &"hello", DEADLINE, |_| work(1))
         .await
         .unwrap();
-    bench.clock.advance(Duration::from_secs(5));
+    bench.clock.advance(retention);
+    let deadline = bench.clock.now().plus(Duration::from_secs(30));
     let second = runner
-        .run(key(), &"hello", DEADLINE, |_| work(2))
+        .run(key(), &"hello", deadline, |_| work(2))
         .await
         .unwrap();
     assert_eq!((first, second), (Outcome::Ran(1), Outcome::Ran(2)));
@@ -166,6 +154,58 @@ async fn a_result_too_large_to_store_is_an_error_and_keeps_the_claim() {
         matches!(again, Err(RunError::InProgress { .. })),
         "{again:?}"
     );
+}
+
+#[tokio::test]
+async fn the_limit_for_results_can_be_chosen() {
+    let runner = bench().runner.with_result_limit(5);
+    let work = |text: &'static str| async move { Ok::<_, Infallible>(text.to_owned()) };
+    let short = runner.run(key(), &"hello", DEADLINE, |_| work("abc")).await;
+    assert_eq!(short.unwrap().into_inner(), "abc");
+    let other = idempotency::Key::new("other").unwrap();
+    let long = runner
+        .run(other, &"hello", DEADLINE, |_| work("abcd"))
+        .await;
+    let error = std::error::Error::source(&long.unwrap_err())
+        .unwrap()
+        .to_string();
+    assert_eq!(error, "the result has 6 bytes, more than the limit of 5");
+}
+
+#[tokio::test]
+async fn work_that_failed_waits_for_a_person_if_so_chosen() {
+    let bench = bench();
+    let careful = bench.runner.clone().with_on_abandoned(OnAbandoned::Block);
+    let fails = |_| async { Err::<u32, _>(MailServerDown) };
+    let answer = careful.run(key(), &"hello", DEADLINE, fails).await;
+    assert!(matches!(answer, Err(RunError::Work(_))), "{answer:?}");
+    let answer = careful.run(key(), &"hello", DEADLINE, fails).await;
+    assert!(
+        matches!(answer, Err(RunError::InProgress { until: DEADLINE })),
+        "{answer:?}"
+    );
+    bench.clock.advance(Duration::from_secs(30));
+    let deadline = bench.clock.now().plus(Duration::from_secs(30));
+    let answer = careful.run(key(), &"hello", deadline, fails).await;
+    assert!(matches!(answer, Err(RunError::Abandoned)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn work_that_knows_that_nothing_happened_gives_the_claim_back_itself() {
+    let bench = bench();
+    let careful = bench.runner.clone().with_on_abandoned(OnAbandoned::Block);
+    let store = bench.store.clone();
+    let refused = |started: idempotency::Started| async move {
+        store.release(&started).await.unwrap();
+        Err::<u32, _>(MailServerDown)
+    };
+    careful
+        .run(key(), &"hello", DEADLINE, refused)
+        .await
+        .unwrap_err();
+    let works = |_| async { Ok::<_, Infallible>(2) };
+    let answer = careful.run(key(), &"hello", DEADLINE, works).await;
+    assert_eq!(answer.unwrap(), Outcome::Ran(2));
 }
 
 #[tokio::test]
