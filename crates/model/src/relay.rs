@@ -1,0 +1,366 @@
+//! The publication of events: stream, relay and bus, with the real relay.
+//!
+//! Apart from the rest, because nothing there depends on when an event is
+//! published: the relay reads the stream alone and writes to the bus alone.
+
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use aws_lambda_events::event::dynamodb::Event as StreamEvent;
+use domain::EventKind;
+use outbox_relay::{Failures, Relay};
+use ports::{Bus, Delivery, Unavailable};
+use serde_json::{Value, json};
+use stateright::{Model, Property};
+
+use crate::worker::order_id;
+
+/// What the stream holds: each change of an order, with the length of its
+/// timeline before and after.
+const STREAM: [(u8, usize, usize); 7] = [
+    (0, 0, 1),
+    (1, 0, 1),
+    (0, 1, 2),
+    // A change that brings no event.
+    (0, 2, 2),
+    // One that brings two.
+    (0, 2, 4),
+    (1, 1, 2),
+    (0, 4, 5),
+];
+
+/// The events of an order, as far as the stream goes.
+const TIMELINE: [EventKind; 5] = [
+    EventKind::OrderPlaced,
+    EventKind::PaymentCaptured,
+    EventKind::StockReserved,
+    EventKind::ShipmentCreated,
+    EventKind::OrderCompleted,
+];
+
+/// The model of the publication.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// How the relay tells of what it could not publish.
+    pub failures: Failures,
+    /// How much may go wrong.
+    pub mishaps: u8,
+    /// Broken on purpose: the relay is told that all was published.
+    pub lying_bus: bool,
+}
+
+/// One moment of the publication.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Moment {
+    /// Records in front of this one do not come again.
+    pub checkpoint: u8,
+    /// The relay at work.
+    pub run: Option<Run>,
+    /// For each order: the sequence numbers that were published, a bit for each.
+    pub published: [u8; 2],
+    /// An event was published before one in front of it.
+    pub overtaken: bool,
+    /// An event went out with another number than its place.
+    pub misnumbered: bool,
+    /// How much more may go wrong.
+    pub left: u8,
+}
+
+/// The relay at work on records of the stream, with the answers of the bus so far.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Run {
+    /// Behind the last record of the batch.
+    pub to: u8,
+    /// What the bus answered: a bit for each message that it took, or no answer.
+    pub answers: Vec<Option<u8>>,
+}
+
+/// Something that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Lambda invokes the relay with the records up to this one.
+    Invoke(u8),
+    /// The bus takes these messages of a request, a bit for each, and says so.
+    Take(u8),
+    /// The bus takes all messages, and its answer is lost.
+    TakeSilently,
+    /// The bus takes none, and does not answer.
+    Refuse,
+    /// The relay dies; the batch comes again.
+    Crash,
+    /// The relay has ended.
+    End,
+}
+
+/// What the relay does next.
+enum Next {
+    /// It publishes these messages.
+    Publish(Vec<Value>),
+    /// It has ended, and these records, by their place in the batch, come again.
+    Ended(Result<Option<usize>, ()>),
+}
+
+impl Publication {
+    fn next(&self, from: u8, run: &Run) -> Next {
+        let batch = &STREAM[usize::from(from)..usize::from(run.to)];
+        let bus = Script {
+            answers: &run.answers,
+            asked: Mutex::default(),
+        };
+        let relay = Relay::new(&bus, self.failures);
+        let event = stream_event(batch);
+        let polled = {
+            let relaying = pin!(relay.relay(&event));
+            relaying.poll(&mut Context::from_waker(Waker::noop()))
+        };
+        match polled {
+            Poll::Pending => Next::Publish(bus.unanswered()),
+            Poll::Ready(Err(_)) => Next::Ended(Err(())),
+            Poll::Ready(Ok(response)) => {
+                let failed = response.batch_item_failures.first();
+                let place =
+                    failed.and_then(|failure| failure.item_identifier.as_deref()?.parse().ok());
+                Next::Ended(Ok(place))
+            }
+        }
+    }
+}
+
+impl Model for Publication {
+    type State = Moment;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<Moment> {
+        vec![Moment {
+            checkpoint: 0,
+            run: None,
+            published: [0; 2],
+            overtaken: false,
+            misnumbered: false,
+            left: self.mishaps,
+        }]
+    }
+
+    fn actions(&self, moment: &Moment, steps: &mut Vec<Step>) {
+        let Some(run) = &moment.run else {
+            steps.extend((moment.checkpoint..END).map(|last| Step::Invoke(last + 1)));
+            return;
+        };
+        let messages = match self.next(moment.checkpoint, run) {
+            Next::Ended(_) => {
+                steps.push(Step::End);
+                0
+            }
+            Next::Publish(messages) => messages.len(),
+        };
+        let all = (1_u8 << messages) - 1;
+        if messages > 0 {
+            steps.push(Step::Take(all));
+        }
+        if moment.left > 0 {
+            steps.push(Step::Crash);
+            if messages > 0 {
+                steps.extend((0..all).map(Step::Take));
+                steps.extend([Step::TakeSilently, Step::Refuse]);
+            }
+        }
+    }
+
+    fn next_state(&self, moment: &Moment, step: Step) -> Option<Moment> {
+        let mut next = moment.clone();
+        match step {
+            Step::Invoke(to) => {
+                next.run = Some(Run {
+                    to,
+                    answers: Vec::new(),
+                });
+            }
+            Step::Crash => {
+                next.run = None;
+                next.left -= 1;
+            }
+            Step::End => {
+                let run = next.run.take()?;
+                if let Next::Ended(Ok(failed)) = self.next(moment.checkpoint, &run) {
+                    let failed = failed.and_then(|place| u8::try_from(place).ok());
+                    next.checkpoint = failed.unwrap_or(run.to);
+                }
+            }
+            Step::Take(_) | Step::TakeSilently | Step::Refuse => self.publish(&mut next, step)?,
+        }
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(
+                "4. each event of an order is published at least once",
+                |_, moment: &Moment| {
+                    moment.checkpoint < END || moment.published == [0b1_1111, 0b11]
+                },
+            ),
+            Property::always(
+                "4. an order's events are published in order",
+                |_, moment: &Moment| !moment.overtaken,
+            ),
+            Property::always(
+                "4. each event carries its sequence number",
+                |_, moment: &Moment| !moment.misnumbered,
+            ),
+            Property::sometimes("everything is published", |_, moment: &Moment| {
+                moment.checkpoint == END
+            }),
+        ]
+    }
+}
+
+/// Behind the last record.
+#[allow(clippy::cast_possible_truncation, reason = "there are seven")]
+const END: u8 = STREAM.len() as u8;
+
+impl Publication {
+    fn publish(&self, moment: &mut Moment, step: Step) -> Option<()> {
+        let run = moment.run.clone()?;
+        let Next::Publish(messages) = self.next(moment.checkpoint, &run) else {
+            return None;
+        };
+        let all = (1_u8 << messages.len()) - 1;
+        let (taken, mut answer) = match step {
+            Step::Take(taken) => (taken, Some(taken)),
+            Step::TakeSilently => (all, None),
+            _ => (0, None),
+        };
+        if self.lying_bus {
+            answer = Some(all);
+        }
+        if step != Step::Take(all) {
+            moment.left -= 1;
+        }
+        for (index, message) in messages.iter().enumerate() {
+            if taken & (1 << index) != 0 {
+                note(moment, message);
+            }
+        }
+        moment.run.as_mut()?.answers.push(answer);
+        Some(())
+    }
+}
+
+/// Notes that a message is out.
+fn note(moment: &mut Moment, message: &Value) {
+    let order = (0_u8..2).find(|order| message["subject"] == order_id(*order).to_string());
+    let sequence = message["sequence"]
+        .as_u64()
+        .and_then(|number| usize::try_from(number).ok());
+    let place = sequence.and_then(|number| number.checked_sub(1));
+    let (Some(order), Some(place)) = (order, place) else {
+        moment.misnumbered = true;
+        return;
+    };
+    let kind = TIMELINE.get(place).map(|kind| format!("waybill.{kind}.v1"));
+    moment.misnumbered |= message["type"].as_str() != kind.as_deref();
+    let published = &mut moment.published[usize::from(order)];
+    let before = (1_u8 << place) - 1;
+    moment.overtaken |= *published & before != before;
+    *published |= 1 << place;
+}
+
+/// The bus as the relay sees it: answers from a list.
+#[derive(Debug)]
+struct Script<'a> {
+    answers: &'a [Option<u8>],
+    /// The requests so far, each a list of messages.
+    asked: Mutex<Vec<Vec<Value>>>,
+}
+
+impl Script<'_> {
+    fn unanswered(self) -> Vec<Value> {
+        let asked = self
+            .asked
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        asked.into_iter().next_back().unwrap_or_default()
+    }
+}
+
+impl Bus for &Script<'_> {
+    /// Small, so that a batch of the stream takes several requests.
+    const BATCH: usize = 2;
+    const BATCH_BYTES: usize = 1 << 18;
+
+    async fn publish(&self, messages: &[&str]) -> Result<Vec<Delivery>, Unavailable> {
+        let read = |message: &&str| serde_json::from_str(message).unwrap_or_default();
+        let number = {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.push(messages.iter().map(read).collect());
+            asked.len()
+        };
+        match self.answers.get(number - 1) {
+            None => std::future::pending().await,
+            Some(None) => Err(Unavailable::new(
+                "model",
+                "the model lets the answer get lost",
+            )),
+            Some(Some(taken)) => Ok((0..messages.len())
+                .map(|index| match taken & (1 << index) {
+                    0 => Delivery::Failed {
+                        code: "InternalError".to_owned(),
+                    },
+                    _ => Delivery::Published,
+                })
+                .collect()),
+        }
+    }
+}
+
+/// Records as the stream delivers them; the sequence number is the place in the batch.
+fn stream_event(batch: &[(u8, usize, usize)]) -> StreamEvent {
+    let records = batch
+        .iter()
+        .enumerate()
+        .map(|(place, (order, before, after))| {
+            json!({
+                "eventID": place.to_string(),
+            "eventName": "MODIFY",
+                "awsRegion": "eu-central-1",
+                "dynamodb": {
+                    "SequenceNumber": place.to_string(),
+                    "Keys": {},
+                    "OldImage": image(*order, *before),
+                    "NewImage": image(*order, *after),
+                    "SizeBytes": 1,
+                    "ApproximateCreationDateTime": 1_795_283_775,
+                },
+            })
+        });
+    let event = json!({ "Records": records.collect::<Vec<_>>() });
+    serde_json::from_value(event).unwrap_or_else(|error| panic!("no stream event: {error}"))
+}
+
+fn image(order: u8, length: usize) -> Value {
+    if length == 0 {
+        return json!({});
+    }
+    let entries = TIMELINE
+        .iter()
+        .take(length)
+        .map(|kind| json!({ "S": entry(order, *kind) }));
+    json!({ "timeline": { "L": entries.collect::<Vec<_>>() } })
+}
+
+fn entry(order: u8, kind: EventKind) -> String {
+    let order = order_id(order);
+    json!({
+        "specversion": "1.0",
+        "id": format!("{order}/{kind}"),
+        "source": "/waybill/model",
+        "type": format!("waybill.{kind}.v1"),
+        "subject": order.to_string(),
+        "time": "2026-11-21T17:56:15.859Z",
+        "datacontenttype": "application/json",
+        "correlationid": "req-1",
+        "data": { "orderId": order.to_string() },
+    })
+    .to_string()
+}
