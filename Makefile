@@ -26,7 +26,7 @@ PROGRAMS := --package waybill --package waybill-tests
 ALL := --workspace --all-features
 TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
 
-.PHONY: help setup up down demo test fmt lint check-template deny advisories unit e2e deploy watch invoke clean
+.PHONY: help setup up down demo test fmt lint check-template deny advisories unit e2e model deploy watch invoke clean
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do printf '  %-16s %s\n' "$$target" "$$does"; done
@@ -86,7 +86,10 @@ e2e: setup ## Tests on the deployed template, in an environment of their own
 	. .local/test/env; \
 	export WAYBILL_REQUIRE_EMULATOR=1; \
 	export RUST_TEST_THREADS=16; \
-	cargo test $(ALL) --test dynamodb --test sqs --test it
+	cargo test $(ALL) --test dynamodb --test sqs --test failures --test it --test circuits --test outage
+
+model: ## Explore every order of what can happen, and print what was explored (minutes)
+	cargo run --package model
 
 deny: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Licences and sources of the dependencies, and what is banned
 	$(TOOLS_FIRST) cargo deny check bans licenses sources

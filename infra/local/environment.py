@@ -395,7 +395,9 @@ def down(environment, keep):
 # feed. The emulator emits no queue metrics, and it evaluates an alarm over all
 # queues at once. So the feed stands in for CloudWatch: it looks at the queue
 # that an alarm names and sets the alarm's state, upon which the emulator runs
-# the alarm's actions.
+# the alarm's actions. It also measures how long the oldest message of each queue
+# has waited. The emulator evaluates alarms on that metric over all queues at once;
+# the template has none.
 
 
 def feed(environment):
@@ -403,14 +405,45 @@ def feed(environment):
 
     variables = dict(os.environ)
     queues, alarms = client("sqs", variables), client("cloudwatch", variables)
+    measured = -AGES_EVERY
     while recorded(environment, "emulator") is not None:
         begun = time.monotonic()
         try:
             for alarm in depth_alarms(alarms):
                 judge(alarm, queues, alarms)
-        except (BotoCoreError, ClientError, KeyError) as error:
+            if begun - measured >= AGES_EVERY:
+                measured = begun
+                measure_ages(variables, alarms)
+        except (BotoCoreError, ClientError, KeyError, OSError) as error:
             print(f"{time.strftime('%H:%M:%S')} {error}", flush=True)
         time.sleep(max(0.0, 1.0 - (time.monotonic() - begun)))
+
+
+# Seconds between two measurements of the queues' ages. CloudWatch has one a minute.
+AGES_EVERY = 5
+
+
+def measure_ages(variables, metrics):
+    """Nothing is received for it: the emulator shows what its queues hold."""
+    url = f"{variables['AWS_ENDPOINT_URL']}/_ministack/sqs/messages"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        accounts = json.load(answer)["messages"]
+    now = time.time()
+    data = []
+    for regions in accounts.values():
+        for queues in regions.values():
+            for queue, messages in queues.items():
+                age = max((now - message["SentTimestamp"] for message in messages), default=0)
+                data.append(
+                    {
+                        "MetricName": "ApproximateAgeOfOldestMessage",
+                        "Dimensions": [{"Name": "QueueName", "Value": queue.rpartition("/")[2]}],
+                        "Unit": "Seconds",
+                        "Value": max(0, age),
+                    }
+                )
+    if data:
+        metrics.put_metric_data(Namespace="AWS/SQS", MetricData=data)
 
 
 def depth_alarms(alarms):

@@ -9,18 +9,28 @@
 )]
 #![allow(clippy::large_futures, reason = "a test's future is awaited once")]
 
+mod acknowledgement;
 mod completion;
+mod drain;
 mod duplicates;
 mod ended;
 mod failures;
 mod intake;
 mod notices;
+mod operator_edit;
+mod operator_replay;
+mod operator_scene;
+mod operator_store;
 mod permissions;
 mod poison;
+mod queues;
+mod recovery;
 mod relay;
+mod runbook;
 mod state_machine;
 mod sweep;
 mod template;
 mod timeouts;
+mod trace;
 mod undo;
 mod wiring;

@@ -30,6 +30,12 @@ impl Resources<'_> {
             _ if logical.ends_with("Table") => {
                 format!("arn:aws:dynamodb:{region}:{account}:table/{name}")
             }
+            _ if logical.ends_with("Function") => {
+                format!("arn:aws:lambda:{region}:{account}:function:{name}")
+            }
+            _ if logical.contains("Function") => {
+                format!("arn:aws:lambda:{region}:{account}:event-source-mapping:{name}")
+            }
             _ if logical.ends_with("Logs") => {
                 format!("arn:aws:logs:{region}:{account}:log-group:{id}:*")
             }
@@ -45,7 +51,7 @@ struct Role {
     may_not: &'static [(&'static str, &'static str)],
 }
 
-const ROLES: [Role; 9] = [
+const ROLES: [Role; 10] = [
     Role {
         name: "OrderApiRole",
         may: &[
@@ -78,6 +84,7 @@ const ROLES: [Role; 9] = [
         may: &[
             ("states:StartExecution", "OrderSaga"),
             ("sqs:DeleteMessage", "SagaQueue"),
+            ("dynamodb:PutItem", "FailuresTable"),
         ],
         may_not: &[
             ("states:SendTaskSuccess", "OrderSaga"),
@@ -95,8 +102,18 @@ const ROLES: [Role; 9] = [
             ("dynamodb:PutItem", "SandboxLedgerTable"),
             ("states:SendTaskFailure", "OrderSaga"),
             ("sqs:SendMessage", "QuarantineQueue"),
+            ("dynamodb:GetItem", "FailuresTable"),
+            ("dynamodb:PutItem", "FailuresTable"),
+            ("dynamodb:UpdateItem", "CircuitsTable"),
         ],
         may_not: &[
+            ("dynamodb:GetItem", "CircuitsTable"),
+            ("dynamodb:PutItem", "CircuitsTable"),
+            (
+                "lambda:UpdateEventSourceMapping",
+                "PaymentWorkerFunctionMessages",
+            ),
+            ("lambda:InvokeFunction", "CircuitControlFunction"),
             ("dynamodb:GetItem", "StockTable"),
             ("dynamodb:UpdateItem", "StockTable"),
             ("dynamodb:GetItem", "OrdersTable"),
@@ -106,6 +123,9 @@ const ROLES: [Role; 9] = [
             ("sns:Publish", "BusTopic"),
             ("sqs:SendMessage", "StockQueue"),
             ("sqs:ReceiveMessage", "PaymentDlq"),
+            ("dynamodb:Query", "FailuresTable"),
+            ("dynamodb:DeleteItem", "FailuresTable"),
+            ("dynamodb:GetItem", "ReplaysTable"),
             ("states:StartExecution", "OrderSaga"),
         ],
     },
@@ -140,6 +160,7 @@ const ROLES: [Role; 9] = [
         may: &[
             ("dynamodb:PutItem", "AuditTable"),
             ("sqs:SendMessage", "AuditDlq"),
+            ("dynamodb:PutItem", "FailuresTable"),
         ],
         may_not: &[
             ("dynamodb:UpdateItem", "AuditTable"),
@@ -162,17 +183,66 @@ const ROLES: [Role; 9] = [
         ],
     },
     Role {
-        name: "DlqAlarmRole",
+        name: "CircuitControlRole",
         may: &[
-            ("sqs:ReceiveMessage", "PaymentDlq"),
+            ("dynamodb:GetItem", "CircuitsTable"),
+            ("dynamodb:PutItem", "CircuitsTable"),
+            (
+                "lambda:UpdateEventSourceMapping",
+                "PaymentWorkerFunctionMessages",
+            ),
+            (
+                "lambda:UpdateEventSourceMapping",
+                "NotifierFunctionMessages",
+            ),
+            ("lambda:InvokeFunction", "PaymentWorkerFunction"),
+            ("lambda:InvokeFunction", "CircuitControlFunction"),
+            ("sqs:ReceiveMessage", "ShippingQueue"),
             ("sns:Publish", "NotificationsTopic"),
         ],
         may_not: &[
+            (
+                "lambda:UpdateEventSourceMapping",
+                "OutboxRelayFunctionOrders",
+            ),
+            (
+                "lambda:DeleteEventSourceMapping",
+                "PaymentWorkerFunctionMessages",
+            ),
+            ("lambda:InvokeFunction", "OrderApiFunction"),
+            ("lambda:UpdateFunctionCode", "PaymentWorkerFunction"),
+            ("sqs:ReceiveMessage", "StockQueue"),
+            ("sqs:ReceiveMessage", "PaymentDlq"),
+            ("sqs:SendMessage", "PaymentDlq"),
+            ("dynamodb:GetItem", "OrdersTable"),
+            ("dynamodb:DeleteItem", "CircuitsTable"),
+            ("states:SendTaskSuccess", "OrderSaga"),
+            ("sns:Publish", "BusTopic"),
+        ],
+    },
+    Role {
+        name: "DlqAlarmRole",
+        may: &[
+            ("sqs:ReceiveMessage", "PaymentDlq"),
             ("sqs:DeleteMessage", "PaymentDlq"),
-            ("sqs:PurgeQueue", "PaymentDlq"),
-            ("sqs:ReceiveMessage", "PaymentQueue"),
+            ("sqs:DeleteMessage", "NotifyDeliveryDlq"),
+            ("sqs:DeleteMessage", "QuarantineQueue"),
             ("sqs:SendMessage", "PaymentQueue"),
             ("dynamodb:PutItem", "FailuresTable"),
+            ("dynamodb:PutItem", "FailureGroupsTable"),
+            ("dynamodb:GetItem", "CircuitsTable"),
+            ("sns:Publish", "NotificationsTopic"),
+        ],
+        may_not: &[
+            ("sqs:PurgeQueue", "PaymentDlq"),
+            ("sqs:DeleteMessage", "RelayFailuresQueue"),
+            ("sqs:ReceiveMessage", "PaymentQueue"),
+            ("sqs:DeleteMessage", "PaymentQueue"),
+            ("sqs:SendMessage", "PaymentDlq"),
+            ("dynamodb:DeleteItem", "FailuresTable"),
+            ("dynamodb:PutItem", "CircuitsTable"),
+            ("dynamodb:GetItem", "OrdersTable"),
+            ("dynamodb:GetItem", "ReplaysTable"),
             ("sns:Publish", "BusTopic"),
         ],
     },

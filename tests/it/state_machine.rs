@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 const ORDER_SAGA: &str = include_str!("../../infra/order-saga.asl.json");
 const RESCUE: &str = include_str!("../../infra/saga-rescue.asl.json");
 const SWEEP: &str = include_str!("../../infra/order-sweep.asl.json");
+const RECOVERY: &str = include_str!("../../infra/order-recovery.asl.json");
 
 /// The definition, with a number in the place of each substituted one.
 fn parse(definition: &str) -> Value {
@@ -54,14 +55,14 @@ fn the_error_names_that_the_saga_catches_are_those_that_the_workers_send() {
         saga::SHIPMENT_REFUSED,
     ];
     assert_eq!(caught, BTreeSet::from(business));
-    for other in [saga::ALREADY_UNDONE, saga::BAD_MESSAGE] {
+    for other in [saga::ALREADY_UNDONE, saga::ORDER_ENDED, saga::BAD_MESSAGE] {
         assert!(other.starts_with("Waybill."), "{other} falls to States.ALL");
     }
 }
 
 #[test]
 fn every_state_with_an_effect_has_a_time_limit() {
-    for definition in [ORDER_SAGA, RESCUE, SWEEP].map(parse) {
+    for definition in [ORDER_SAGA, RESCUE, SWEEP, RECOVERY].map(parse) {
         for (name, state) in tasks(&definition) {
             assert!(
                 state["TimeoutSeconds"].as_u64().is_some_and(|it| it > 0),
@@ -84,7 +85,7 @@ fn every_state_with_an_effect_catches_everything_at_last() {
 
 #[test]
 fn nothing_is_retried_on_a_blanket_error() {
-    for definition in [ORDER_SAGA, RESCUE, SWEEP].map(parse) {
+    for definition in [ORDER_SAGA, RESCUE, SWEEP, RECOVERY].map(parse) {
         for (name, state) in tasks(&definition) {
             for error in errors(state, "Retry") {
                 assert!(
@@ -170,5 +171,56 @@ fn every_step_is_undone_in_reverse_from_where_its_effect_is_in_doubt() {
 fn an_undo_that_fails_is_handed_to_people() {
     for undo in ["CancelShipment", "Release", "Refund", "Complete", "Fail"] {
         check_undo(undo, "States.ALL", &["NeedsAttention", "HandedToPeople"]);
+    }
+}
+
+/// Where a recovery goes from a state: by its own way, and where it fails.
+fn recovery(state: &str) -> (String, String) {
+    let definition = parse(RECOVERY);
+    let state = &states(&definition)[state];
+    let next = |it: &Value| it["Next"].as_str().unwrap_or_default().to_owned();
+    (next(state), next(&state["Catch"][0]))
+}
+
+#[test]
+fn a_recovery_tries_every_undo_but_gives_back_no_pieces_of_a_shipment_that_stands() {
+    let way = |own: &str, failed: &str| (own.to_owned(), failed.to_owned());
+    assert_eq!(recovery("CancelShipment"), way("Release", "Refund"));
+    assert_eq!(recovery("Release"), way("Refund", "Refund"));
+    assert_eq!(recovery("Refund"), way("IsUndone", "IsUndone"));
+}
+
+#[test]
+fn a_recovery_writes_to_an_order_only_while_it_needs_attention_and_has_it() {
+    let definition = parse(RECOVERY);
+    let writes = tasks(&definition)
+        .filter(|(_, state)| state["Resource"] == "arn:aws:states:::dynamodb:updateItem");
+    let mut count = 0;
+    for (name, state) in writes {
+        let condition = state["Arguments"]["ConditionExpression"].as_str().unwrap();
+        assert!(condition.contains("#status = :attention"), "{name}");
+        let is_first = definition["StartAt"] == name.as_str();
+        assert_eq!(
+            is_first,
+            !condition.contains("recovery.#name = :name"),
+            "{name}"
+        );
+        count += 1;
+    }
+    assert_eq!(count, 4);
+}
+
+#[test]
+fn a_recovery_sends_the_commands_that_the_saga_sends() {
+    let message = |definition: &str, state: &str| {
+        let definition = parse(definition);
+        let message = &states(&definition)[state]["Arguments"]["Message"];
+        message
+            .as_str()
+            .unwrap()
+            .replace("/order-recovery", "/order-saga")
+    };
+    for undo in ["CancelShipment", "Release", "Refund"] {
+        assert_eq!(message(RECOVERY, undo), message(ORDER_SAGA, undo), "{undo}");
     }
 }

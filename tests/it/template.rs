@@ -127,6 +127,32 @@ fn every_queue_that_is_read_has_a_dead_letter_queue_after_five_receives() {
 }
 
 #[test]
+fn what_a_queue_takes_fits_into_its_dead_letter_queue_and_that_into_the_failure_store() {
+    // What a worker adds at most, and what a record takes beside its message.
+    const ADDED: usize = 24 * 1024;
+    const RECORD: usize = 64 * 1024;
+    const ITEM: usize = 400 * 1024;
+    let template = Template::read();
+    let takes = |queue: &str| {
+        let most = template.resource(queue)["MaximumMessageSize"].as_u64();
+        usize::try_from(most.unwrap_or_else(|| panic!("{queue} has no limit"))).unwrap()
+    };
+    for (queue, _, _) in template.sources() {
+        let redrive = &template.resource(&queue)["RedrivePolicy"];
+        let dead = target(&redrive["deadLetterTargetArn"]);
+        let delivery = dead.replace("Dlq", "DeliveryDlq");
+        for parked in [dead.as_str(), &delivery, "QuarantineQueue"] {
+            assert_eq!(takes(parked), aws_adapters::DEAD_LETTER_BYTES, "{parked}");
+            assert!(
+                takes(&queue) + ADDED <= takes(parked),
+                "{queue} and {parked}"
+            );
+            assert!(takes(parked) + RECORD <= ITEM, "{parked}");
+        }
+    }
+}
+
+#[test]
 fn every_queue_that_is_not_read_by_a_function_has_an_alarm_on_its_depth() {
     let template = Template::read();
     let read: Vec<_> = template
@@ -200,7 +226,7 @@ fn every_batch_is_answered_record_by_record() {
 fn every_function_has_a_role_and_a_log_group_with_retention_of_its_own() {
     let template = Template::read();
     let functions = template.functions();
-    assert_eq!(functions.len(), 9);
+    assert_eq!(functions.len(), 10);
     let mut roles: Vec<_> = functions
         .iter()
         .map(|(_, function)| target(&function["Role"]))
@@ -314,22 +340,46 @@ fn every_output_that_tools_rely_on_is_there() {
         "AlarmsTopicArn",
         "NotificationsTopicArn",
         "OrderSagaArn",
+        "OrderRecoveryArn",
         "OrdersTableName",
         "IdempotencyTableName",
         "StockTableName",
         "FailuresTableName",
+        "DlqAlarmFunctionName",
+        "FailureGroupsTableName",
+        "ReplaysTableName",
         "AuditTableName",
         "SandboxLedgerTableName",
+        "CircuitsTableName",
+        "CircuitControlFunctionName",
         "QuarantineQueueUrl",
     ]
     .map(str::to_owned)
     .into();
     for consumer in waybill_tests::CONSUMERS {
-        wanted.extend([format!("{consumer}QueueUrl"), format!("{consumer}DlqUrl")]);
+        let urls = ["QueueUrl", "DlqUrl", "DeliveryDlqUrl", "MappingId"];
+        wanted.extend(urls.map(|url| format!("{consumer}{url}")));
     }
     for output in wanted {
         assert!(outputs.contains_key(&output), "{output}");
     }
+}
+
+#[test]
+fn every_queue_of_dead_letters_from_the_bus_is_drained() {
+    const OTHERS: [&str; 3] = ["AlarmFailuresDlq", "RelayFailuresQueue", "SagaRescueDlq"];
+    let template = Template::read();
+    let read: Vec<_> = template.sources().into_iter().map(|it| it.0).collect();
+    let queues = template.of_type("AWS::SQS::Queue");
+    let mut wanted: Vec<String> = queues.iter().map(|(name, _)| (*name).clone()).collect();
+    wanted.retain(|name| !read.contains(name) && !OTHERS.contains(&name.as_str()));
+    wanted.sort();
+    let function = template.resource("DlqAlarmFunction");
+    let urls = &function["Environment"]["Variables"]["DRAINED_QUEUE_URLS"]["Fn::Join"][1];
+    let mut drained: Vec<_> = urls.as_array().unwrap().iter().map(target).collect();
+    drained.sort();
+    assert_eq!(drained, wanted);
+    assert_eq!(drained.len(), 13);
 }
 
 /// The dependencies that a crate's manifest names, those of its tests included.

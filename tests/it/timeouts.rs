@@ -11,7 +11,7 @@ fn check_metadata(dead: &QueuedMessage, consumer: &str, order: &str) {
     let failure = dead.failure();
     let body: Value = serde_json::from_str(&dead.body).unwrap();
     assert_eq!(failure["errorClass"], "transient", "{failure}");
-    assert_eq!(failure["errorName"], "ProviderUnavailable", "{failure}");
+    assert_eq!(failure["errorName"], "ProviderFailed", "{failure}");
     assert_eq!(failure["consumer"], consumer, "{failure}");
     assert_eq!(failure["attempts"], 5, "{failure}");
     assert_eq!(failure["correlationId"], body["correlationid"], "{failure}");
@@ -43,43 +43,19 @@ fn check_metadata(dead: &QueuedMessage, consumer: &str, order: &str) {
     }
 }
 
-async fn alarm_is(environment: &Environment, alarm: &str, wanted: &str) {
-    wait_until(
-        &format!("the alarm {alarm} is {wanted}"),
-        SLOWLY,
-        async || {
-            let state = environment.alarm_state(alarm).await;
-            if state == wanted { Ok(()) } else { Err(state) }
-        },
-    )
-    .await;
-}
-
 #[tokio::test]
-async fn a_payment_that_never_answers_ends_in_the_dead_letters_and_people_hear_of_it_once() {
+async fn a_payment_that_never_answers_ends_in_the_failure_store_and_people_hear_of_its_group() {
     let environment = Environment::connect().await;
-    let old = environment.peek(environment.dlq("Payment")).await;
-    assert!(
-        old.is_empty(),
-        "the alarm is on already; start a fresh environment: {old:?}"
-    );
-    alarm_is(&environment, "payment-dlq", "OK").await;
     let sku = unique("MUG");
     environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
     let order = Order::of(&sku).paid_by("sandbox_unavailable");
     let id = order.id();
-    let mut people = Tap::on_notifications(&environment).await;
     environment.accept(&order).await;
 
     let dead = environment.arrived(environment.dlq("Payment"), &id).await;
     check_metadata(&dead, "payment", &id);
-    alarm_is(&environment, "payment-dlq", "ALARM").await;
-    people
-        .until("people hear of the dead letter", SLOWLY, |tap| {
-            alarms(tap) > 0
-        })
-        .await;
-    check_notice(&people, &dead);
+    let failure = environment.stored(&id).await;
+    environment.told_of(&failure.group).await;
 
     let view = environment.ended_within(&id, SLOWLY).await;
     assert_eq!(
@@ -88,9 +64,6 @@ async fn a_payment_that_never_answers_ends_in_the_dead_letters_and_people_hear_o
     );
     assert_eq!(view.events, ["order.placed", "order.failed"]);
     assert_eq!(environment.ledger(&id).await, [], "nothing was captured");
-    people.listen().await;
-    assert_eq!(alarms(&people), 1, "one notification, not one per look");
-    people.close().await;
 
     replayed_too_late(&environment, "Payment", &dead, &id).await;
     assert_eq!(
@@ -99,7 +72,6 @@ async fn a_payment_that_never_answers_ends_in_the_dead_letters_and_people_hear_o
         "the late charge was barred"
     );
     environment.remove(environment.dlq("Payment"), &id).await;
-    alarm_is(&environment, "payment-dlq", "OK").await;
 }
 
 #[tokio::test]
@@ -131,42 +103,6 @@ async fn an_order_whose_saga_is_stopped_is_handed_to_people() {
     people.close().await;
     environment.arrived(environment.dlq("Shipping"), &id).await;
     environment.remove(environment.dlq("Shipping"), &id).await;
-}
-
-/// How many notices there are about this dead letter queue.
-fn alarms(tap: &Tap<'_>) -> usize {
-    let about = |text: &str| text.contains("payment-dlq");
-    tap.notices()
-        .iter()
-        .filter(|notice| about(&notice.subject) || about(&notice.text))
-        .count()
-}
-
-/// The notice says which queue, how many, since when, whose, and what to do next.
-fn check_notice(tap: &Tap<'_>, dead: &QueuedMessage) {
-    let notices = tap.notices();
-    let notice = notices
-        .iter()
-        .find(|notice| notice.text.contains("payment-dlq"))
-        .unwrap();
-    let correlation = dead.failure()["correlationId"].as_str().unwrap().to_owned();
-    for wanted in [
-        "payment-dlq",
-        "1 message",
-        &correlation,
-        "ProviderUnavailable",
-    ] {
-        assert!(
-            notice.text.contains(wanted),
-            "{wanted} is not in: {}",
-            notice.text
-        );
-    }
-    assert!(
-        !notice.subject.is_empty() && notice.subject.len() <= 100,
-        "{}",
-        notice.subject
-    );
 }
 
 /// A dead letter that comes back after its step was undone is refused, without an error.

@@ -25,7 +25,7 @@ impl Environment {
         self.call(service, &request).await
     }
 
-    async fn call(&self, service: &str, request: &Request) -> Answer {
+    pub(crate) async fn call(&self, service: &str, request: &Request) -> Answer {
         let host = self.endpoint().trim_start_matches("http://").to_owned();
         let target = Target {
             service,
@@ -146,6 +146,15 @@ impl Environment {
             "the saga of {order} was not stopped: {}",
             answer.text()
         );
+    }
+
+    /// Answers a task with a failure, as a worker does that got a message which it cannot read.
+    pub async fn fail_task(&self, token: &str, error: &str) {
+        let body = json!({ "taskToken": token, "error": error, "cause": "a test says so" });
+        let answer = self
+            .json_call("states", "AWSStepFunctions.SendTaskFailure", &body)
+            .await;
+        assert_eq!(answer.status, 200, "{error}: {}", answer.text());
     }
 
     /// Runs the sweep, as its schedule does, and waits for its end.

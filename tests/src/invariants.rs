@@ -59,7 +59,7 @@ pub struct Account {
     pub audit: Vec<AuditEntry>,
     /// The commands that went over the bus and neither had their effect nor are kept anywhere.
     pub lost: Vec<String>,
-    /// Its messages that wait in a dead letter queue.
+    /// Its messages that wait in a dead letter queue, or as open failures in the store.
     pub dead_letters: usize,
     /// Its messages that are still in a consumer's queue.
     pub waiting: usize,
@@ -366,8 +366,8 @@ impl Accounts {
             words: "Every message ever accepted by a queue is processed, waiting, or in a DLQ, \
                     quarantine or the failure store.",
             numbers: format!(
-                "{on_bus} messages on record, {waiting} waiting, {dead} in dead letter queues; \
-                 {} unprocessable, {} of them kept",
+                "{on_bus} messages on record, {waiting} waiting, {dead} dead letters in their \
+                 queues or in the failure store; {} unprocessable, {} of them kept",
                 self.strays.len(),
                 self.strays.iter().filter(|(_, kept)| *kept == 1).count(),
             ),

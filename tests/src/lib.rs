@@ -17,21 +17,26 @@
 
 mod api;
 mod aws;
+mod circuits;
 mod environment;
 mod http;
 pub mod invariants;
 pub mod messages;
 mod order;
+mod program;
 mod queues;
 mod records;
+mod store;
 mod tap;
 mod wait;
 
 pub use api::{Answer, OrderView};
+pub use circuits::{Call, CircuitView, MappingView};
 pub use environment::{CONSUMERS, Environment};
 pub use http::Request;
 pub use order::{Order, unique};
+pub use program::Ran;
 pub use queues::QueuedMessage;
-pub use records::{AuditEntry, Effect, StockLevel};
+pub use records::{AuditEntry, Effect, LostCapture, StockLevel};
 pub use tap::{Captured, Notice, Tap};
 pub use wait::{QUICKLY, SLOWLY, wait_until};

@@ -1,4 +1,7 @@
 //! The queues: sending to them, and looking into them without taking anything.
+//!
+//! A dead letter may be in its queue still or in the failure store already: it is the
+//! drain's affair when it moves. So whoever looks into a dead-letter queue sees both.
 
 use std::collections::HashMap;
 
@@ -11,6 +14,8 @@ use crate::{Environment, QUICKLY, Request, wait_until};
 /// A message that a queue holds, visible or not.
 #[derive(Debug, Clone)]
 pub struct QueuedMessage {
+    /// Its id in this queue.
+    pub id: String,
     /// The body, unchanged.
     pub body: String,
     /// How often it was received.
@@ -58,8 +63,21 @@ impl Environment {
         );
     }
 
-    /// Everything that a queue holds, what is being worked on included.
+    /// Everything that a queue holds, what is being worked on included; of a dead-letter
+    /// queue also what was drained from it and is open.
     pub async fn peek(&self, queue_url: &str) -> Vec<QueuedMessage> {
+        // In this order: what moves meanwhile is seen twice, and counted once.
+        let mut messages = self.queued(queue_url).await;
+        for drained in self.drained_from(queue_url).await {
+            if messages.iter().all(|message| message.id != drained.id) {
+                messages.push(drained);
+            }
+        }
+        messages
+    }
+
+    /// What is in a queue itself.
+    pub async fn queued(&self, queue_url: &str) -> Vec<QueuedMessage> {
         let path = format!("/_ministack/sqs/messages?QueueUrl={queue_url}");
         let host = self.endpoint().trim_start_matches("http://").to_owned();
         let target = Target {
@@ -135,11 +153,13 @@ impl Environment {
         }
     }
 
-    /// Takes the messages that contain a text out of a queue: what a test made, it removes.
+    /// Takes the messages that contain a text out of a queue, and out of the failure
+    /// store: what a test made, it removes.
     pub async fn remove(&self, queue_url: &str, text: &str) {
         let what = format!("the messages with {text} are removed from {queue_url}");
         wait_until(&what, QUICKLY, async || {
             self.remove_some(queue_url, text).await;
+            self.forget_failures(text).await;
             match self.holding(queue_url, text).await.len() {
                 0 => Ok(()),
                 left => Err(format!("{left} are left")),
@@ -179,6 +199,7 @@ fn queued(message: &Value) -> QueuedMessage {
         .cloned()
         .unwrap_or_default();
     QueuedMessage {
+        id: message["MessageId"].as_str().unwrap_or_default().to_owned(),
         body: message["Body"].as_str().unwrap_or_default().to_owned(),
         receive_count: message["ReceiveCount"].as_u64().unwrap_or_default(),
         attributes: attributes

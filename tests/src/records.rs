@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use contracts::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Environment, Order};
 
@@ -41,6 +41,10 @@ impl StockLevel {
         }
     }
 }
+
+/// A capture that the payment provider does not know any more.
+#[derive(Debug, Clone)]
+pub struct LostCapture(Item);
 
 /// One message in an order's audit trail.
 #[derive(Debug, Clone)]
@@ -148,6 +152,68 @@ impl Environment {
         let key = format!("{order}/{step}");
         let item = self.item("IdempotencyTableName", "id", &key).await?;
         Some(string(&item, "state"))
+    }
+
+    /// Takes a capture out of the payment provider's ledger, as if the provider had lost it.
+    pub async fn lose_capture(&self, order: &str) -> LostCapture {
+        let table = self.output("SandboxLedgerTableName");
+        let removed = self
+            .dynamodb
+            .delete_item()
+            .table_name(table)
+            .key("orderId", text(order))
+            .key("key", text(&format!("{order}/payment.charge")))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllOld)
+            .send()
+            .await;
+        let removed = removed.unwrap_or_else(|error| panic!("the ledger of {order}: {error:?}"));
+        LostCapture(removed.attributes.expect("a capture in the ledger"))
+    }
+
+    /// The provider finds the capture again.
+    pub async fn find_capture(&self, lost: &LostCapture) {
+        self.dynamodb
+            .put_item()
+            .table_name(self.output("SandboxLedgerTableName"))
+            .set_item(Some(lost.0.clone()))
+            .send()
+            .await
+            .expect("the capture is in the ledger again");
+    }
+
+    /// Makes an order that completed one of which everything is done and nothing says so.
+    /// Its timeline stays as long as it is: the relay takes it for a list that only grows.
+    pub async fn take_back_completion(&self, order: &str) {
+        let found = self.item("OrdersTableName", "orderId", order).await;
+        let last = match found.and_then(|mut item| item.remove("timeline")) {
+            Some(AttributeValue::L(events)) => events.len() - 1,
+            other => panic!("no timeline of {order}: {other:?}"),
+        };
+        let reason = json!({ "code": "completion-failed", "message": "It shipped." });
+        let data = json!({ "reason": reason });
+        let event = crate::messages::event(order, "order.needs-attention", 5, data);
+        self.dynamodb
+            .update_item()
+            .table_name(self.output("OrdersTableName"))
+            .key("orderId", text(order))
+            .update_expression(format!(
+                "SET #status = :attention, reason = :reason, timeline[{last}] = :event"
+            ))
+            .condition_expression("#status = :completed")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":completed", text("completed"))
+            .expression_attribute_values(":attention", text("needs-attention"))
+            .expression_attribute_values(":event", text(&event.to_string()))
+            .expression_attribute_values(
+                ":reason",
+                AttributeValue::M(HashMap::from([
+                    ("code".to_owned(), text("completion-failed")),
+                    ("message".to_owned(), text("It shipped.")),
+                ])),
+            )
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{order} was not changed: {error:?}"));
     }
 
     /// Removes the item of an order that exists only because a test sent commands for it.

@@ -50,6 +50,7 @@ impl<T: AuditTrail, C: Clock> AuditRecorder<T, C> {
 
 impl<T: AuditTrail, C: Clock> Handler for AuditRecorder<T, C> {
     type Message = Envelope;
+    type Output = &'static str;
     type Error = Failure;
 
     fn decode(&self, delivery: &Delivery) -> Result<Envelope, Failure> {
@@ -61,9 +62,14 @@ impl<T: AuditTrail, C: Clock> Handler for AuditRecorder<T, C> {
         }
     }
 
-    async fn handle(&self, message: Envelope, _context: &RecordContext) -> Result<(), Failure> {
+    async fn handle(
+        &self,
+        message: Envelope,
+        _context: &RecordContext,
+    ) -> Result<&'static str, Failure> {
         let appended = self.trail.append(&self.entry(message)).await;
-        appended.map_err(|error| Failure::transient("AuditUnavailable").caused_by(error))
+        appended.map_err(|error| Failure::transient("AuditUnavailable").caused_by(error))?;
+        Ok("recorded")
     }
 
     fn describe(&self, delivery: &Delivery) -> Description {

@@ -62,6 +62,27 @@ impl Clients {
         aws_sdk_sqs::Client::new(&self.config)
     }
 
+    /// Lambda, to look at functions and mappings and to start functions.
+    #[cfg(feature = "lambda")]
+    pub fn lambda(&self) -> aws_sdk_lambda::Client {
+        aws_sdk_lambda::Client::new(&self.config)
+    }
+
+    /// Lambda, with the patience to wait for what a function answers. A call is
+    /// not repeated: nobody knows how far the function got.
+    #[cfg(feature = "lambda")]
+    pub fn patient_lambda(&self, patience: Duration) -> aws_sdk_lambda::Client {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(1))
+            .operation_timeout(patience)
+            .build();
+        let config = aws_sdk_lambda::config::Builder::from(&self.config)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        aws_sdk_lambda::Client::from_conf(config)
+    }
+
     /// Step Functions.
     pub fn step_functions(&self) -> aws_sdk_sfn::Client {
         aws_sdk_sfn::Client::new(&self.config)

@@ -6,10 +6,12 @@
 //! look-up that is not made is cold start saved.
 
 mod bus;
+mod circuit;
 mod clients;
 mod dead_letters;
 mod dynamodb;
 mod environment;
+mod failures;
 mod metrics;
 mod people;
 mod runtime;
@@ -18,14 +20,22 @@ pub mod sandbox;
 mod tasks;
 mod telemetry;
 
+pub use self::circuit::{
+    DynamoCircuits, DynamoTrips, WorkerBreaker, serve_guarded_queue, worker_breaker,
+};
+#[cfg(feature = "lambda")]
+pub use self::circuit::{LambdaMappings, LambdaWake, ProbeLine, SqsProbes};
+pub use self::failures::{
+    DynamoFailures, DynamoGroups, DynamoPlans, SqsDeadLetterQueues, SqsReplayQueues,
+};
 pub use bus::SnsBus;
 pub use clients::Clients;
 pub use dead_letters::SqsDeadLetters;
 pub use dynamodb::{DynamoAudit, DynamoJournal, DynamoOrders};
 pub use environment::{Environment, EnvironmentError};
-pub use metrics::{Metrics, count};
+pub use metrics::{CircuitMetrics, count, metrics};
 pub use people::SnsPeople;
-pub use runtime::{queue_worker, serve_queue};
+pub use runtime::{DEAD_LETTER_BYTES, QueueWorker, queue_worker, serve_queue};
 pub use sagas::StepFunctionsSagas;
 pub use tasks::StepFunctionsTasks;
 pub use telemetry::init_logs;

@@ -6,10 +6,12 @@
 //! provider, the same key never has a second effect, and another key would.
 
 mod ledger;
+mod outage;
 mod payments;
 mod warehouse;
 
 pub use ledger::Ledger;
+pub use outage::{Attempt, Item, Outage, attempt_prefix, outage_key};
 pub use payments::SandboxPayments;
 pub use warehouse::SandboxWarehouse;
 

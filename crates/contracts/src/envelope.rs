@@ -331,6 +331,9 @@ pub struct Peek {
     /// The type, if it is text.
     #[serde(rename = "type", deserialize_with = "text_or_none")]
     pub message_type: Option<String>,
+    /// What the message is about, an order's id, if it is text.
+    #[serde(deserialize_with = "text_or_none")]
+    pub subject: Option<String>,
     /// The correlation id, if it is text.
     #[serde(deserialize_with = "text_or_none")]
     pub correlationid: Option<String>,

@@ -21,4 +21,4 @@ pub use event::{Event, EventMessage, Lineage, Reason, StoredEvent};
 pub use json::{DuplicateKeys, parse_strict};
 pub use order_request::{Fault, RequestError, fingerprint, parse_order, write_order};
 pub use results::{charge, reservation, shipment, undo};
-pub use timestamp::Timestamp;
+pub use timestamp::{NotATimestamp, Timestamp};

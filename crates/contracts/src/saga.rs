@@ -14,6 +14,8 @@ pub const OUT_OF_STOCK: &str = "Waybill.OutOfStock";
 pub const SHIPMENT_REFUSED: &str = "Waybill.ShipmentRefused";
 /// The action came after its undo; it was not carried out and never will be.
 pub const ALREADY_UNDONE: &str = "Waybill.AlreadyUndone";
+/// The action came after its order had ended; it was not carried out, or was taken back.
+pub const ORDER_ENDED: &str = "Waybill.OrderEnded";
 /// The command could not be read; it waits in quarantine.
 pub const BAD_MESSAGE: &str = "Waybill.BadMessage";
 

@@ -1,8 +1,10 @@
 //! The one format of time on the wire.
 
 use std::fmt;
+use std::str::FromStr;
 
-use time::OffsetDateTime;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use time::{Date, Month, OffsetDateTime, Time};
 
 /// A moment, written as RFC 3339 in UTC with milliseconds: `2026-11-21T17:56:15.859Z`.
 ///
@@ -39,6 +41,53 @@ impl fmt::Display for Timestamp {
             moment.second(),
             moment.millisecond(),
         )
+    }
+}
+
+/// A text is not a moment as this system writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a time such as 2026-11-21T17:56:15.859Z")]
+pub struct NotATimestamp;
+
+impl FromStr for Timestamp {
+    type Err = NotATimestamp;
+
+    /// Reads the form that [`Timestamp`] is written in, and no other.
+    fn from_str(text: &str) -> Result<Self, NotATimestamp> {
+        let moment = read(text).ok_or(NotATimestamp)?;
+        let millis = moment.unix_timestamp_nanos() / 1_000_000;
+        let epoch_millis = u64::try_from(millis).map_err(|_| NotATimestamp)?;
+        Ok(Self { epoch_millis })
+    }
+}
+
+fn read(text: &str) -> Option<OffsetDateTime> {
+    if !has_rfc3339_form(text) || text.len() != "2026-11-21T17:56:15.859Z".len() {
+        return None;
+    }
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u16>().ok();
+    let small = |from: usize, to: usize| u8::try_from(number(from, to)?).ok();
+    let month = Month::try_from(small(5, 7)?).ok()?;
+    let date = Date::from_calendar_date(i32::from(number(0, 4)?), month, small(8, 10)?).ok()?;
+    let time = Time::from_hms_milli(
+        small(11, 13)?,
+        small(14, 16)?,
+        small(17, 19)?,
+        number(20, 23)?,
+    );
+    Some(date.with_time(time.ok()?).assume_utc())
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -98,5 +147,21 @@ mod tests {
             Timestamp::from_epoch_millis(0).to_string(),
             "1970-01-01T00:00:00.000Z"
         );
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_nothing_else() {
+        let moment = Timestamp::from_epoch_millis(1_795_284_000_123);
+        assert_eq!(moment.to_string().parse(), Ok(moment));
+        for other in [
+            "",
+            "2026-11-21T17:56:15Z",
+            "2026-13-21T17:56:15.859Z",
+            "2026-02-30T17:56:15.859Z",
+            "2026-11-21T17:56:15.859+00:00",
+            "1969-12-31T23:59:59.999Z",
+        ] {
+            assert_eq!(other.parse::<Timestamp>(), Err(NotATimestamp), "{other}");
+        }
     }
 }

@@ -61,6 +61,7 @@ fn samples(function: &str) -> Vec<Sample> {
 fn every_function_has_events_and_every_event_belongs_to_a_function() {
     let functions = [
         "audit-recorder",
+        "circuit-control",
         "dlq-alarm",
         "notifier",
         "order-api",
@@ -314,6 +315,12 @@ fn the_outbox_relay_reads_its_events() {
 fn the_dlq_alarm_reads_its_events() {
     for sample in samples("dlq-alarm") {
         let case = &sample.case;
+        // Not of AWS's making; the function's own tests read them.
+        if ["schedule", "drain"].contains(&case.as_str()) {
+            let request: Value = sample.parse();
+            assert!(request["drain"].is_string() || request["drain"].is_array());
+            continue;
+        }
         let records = sample.parse::<SnsEvent>().records;
         assert!(!records.is_empty(), "{case}");
         for record in records {

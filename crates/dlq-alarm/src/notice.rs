@@ -15,17 +15,6 @@ const EXAMPLES: usize = 5;
 fn next_steps(queue: &str) -> &'static str {
     const STEPS: &[(&str, &str)] = &[
         (
-            "-delivery-dlq",
-            "  The bus could not write to a consumer's queue. Repair the queue's policy, then copy each
-  message to that queue (aws sqs receive-message, send-message) and delete it here.",
-        ),
-        (
-            "-quarantine",
-            "  1. Read the attribute `failure`: it names the error, its cause and the source queue.
-  2. These messages cannot be read by the deployed version, and their saga was told so.
-     Deploy a version that reads them, then copy them to the source queue; or delete them.",
-        ),
-        (
             "-relay-failures",
             "  Events of some orders were not published. Publish the timelines of the orders that were
   changed at that time again; a repeated event has no second effect. See docs/operations.md.",
@@ -36,19 +25,12 @@ fn next_steps(queue: &str) -> &'static str {
         ),
         (
             "-alarm-failures-dlq",
-            "  An alarm was not passed on. Look at the alarms in CloudWatch, then delete the message.",
+            "  An alarm was not passed on, or a drain failed. Look at the alarms in CloudWatch and at the
+  logs of dlq-alarm, then delete the message. The next scheduled drain makes up for it.",
         ),
-        (
-            // Behind the others, whose names end in the same way. A message that a worker
-            // moved has no source that SQS knows of: hence the destination.
-            "-dlq",
-            "  1. Read the attribute `failure` of the messages: it names the error and its cause.
-  2. Search the logs for the correlation ids, and look at the orders: waybill order show ID
-  3. Correct the cause, then send the messages back to the queue that they came from:
-     aws sqs start-message-move-task --source-arn <this queue> --destination-arn <that queue>
-     A repeated message has no second effect, and an action whose undo came first is refused.
-  A message stays here for 14 days.",
-        ),
+        ("-quarantine", NOT_DRAINED),
+        // Behind the others, whose names end in the same way.
+        ("-dlq", NOT_DRAINED),
     ];
     let known = STEPS.iter().find(|(ending, _)| queue.ends_with(ending));
     known.map_or(
@@ -56,6 +38,13 @@ fn next_steps(queue: &str) -> &'static str {
         |(_, steps)| steps,
     )
 }
+
+/// Of queues that are drained people hear here only when that failed.
+const NOT_DRAINED: &str =
+    "  Not all messages could be moved into the failure store. They stay here, for up to 14 days.
+  1. The logs of dlq-alarm say why: FailureNotStored, GroupNotStored, DeadLetterNotDeleted
+     or QueueUnreadable, with the cause.
+  2. Correct it. The next scheduled drain tries again; at once: waybill failures drain";
 
 /// The notice of an alarm that has gone off.
 pub(crate) fn ringing(alarm: &Alarm, report: Option<&QueueReport>, now: Millis) -> Notice {
@@ -185,9 +174,9 @@ mod tests {
     #[test]
     fn the_advice_fits_the_kind_of_queue() {
         for (queue, part) in [
-            ("waybill-payment-dlq", "start-message-move-task"),
-            ("waybill-payment-delivery-dlq", "Repair the queue's policy"),
-            ("waybill-quarantine", "cannot be read"),
+            ("waybill-payment-dlq", "could be moved"),
+            ("waybill-payment-delivery-dlq", "could be moved"),
+            ("waybill-quarantine", "could be moved"),
             ("waybill-relay-failures", "docs/operations.md"),
             ("waybill-saga-rescue-dlq", "saga-rescue state machine"),
             ("waybill-alarm-failures-dlq", "Look at the alarms"),

@@ -83,6 +83,7 @@ fn notice(kind: EventKind, order: &str, correlation: &str, reason: Option<&Reaso
 
 impl<S: Store, P: People, C: Clock + Clone> Handler for Notifier<S, P, C> {
     type Message = Ending;
+    type Output = &'static str;
     type Error = Failure;
 
     fn decode(&self, delivery: &Delivery) -> Result<Ending, Failure> {
@@ -90,7 +91,11 @@ impl<S: Store, P: People, C: Clock + Clone> Handler for Notifier<S, P, C> {
             .map_err(|error| Failure::poison(error.name()).caused_by(error))
     }
 
-    async fn handle(&self, ending: Ending, context: &RecordContext) -> Result<(), Failure> {
+    async fn handle(
+        &self,
+        ending: Ending,
+        context: &RecordContext,
+    ) -> Result<&'static str, Failure> {
         let key = Key::prefixed("notify", &ending.event_id)
             .map_err(|error: InvalidKey| Failure::poison("InvalidKey").caused_by(error))?;
         let deadline = self.clock.now().plus(context.remaining());
@@ -102,10 +107,10 @@ impl<S: Store, P: People, C: Clock + Clone> Handler for Notifier<S, P, C> {
             })
             .await;
         match told {
-            Ok(Outcome::Ran(())) => Ok(()),
+            Ok(Outcome::Ran(())) => Ok("people were told"),
             Ok(Outcome::Replayed(())) => {
                 tracing::info!(event_id = ending.event_id, "people were told before");
-                Ok(())
+                Ok("people had been told before")
             }
             Err(error) => Err(self.classify(error)),
         }

@@ -5,7 +5,9 @@ use domain::payment::{Charge, Refund, RefundDecision, decide_refund};
 use domain::{Knowledge, Step};
 use idempotency::{ActionOutcome, Clock, ResultJson};
 use ports::{Answer, ChargeRequest, CommitError, OrderChange, PaymentProvider, RefundRequest};
-use saga_step::{Done, Effects, StepError, action_id, knowledge, order_change, stored};
+use saga_step::{
+    Done, Effects, ORDER_ENDED, StepError, action_id, knowledge, order_change, order_ended, stored,
+};
 
 /// The charge and its undo.
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
         Ok(Done {
             result,
             change: Some(self.change(message, &event)),
+            asked: true,
         })
     }
 
@@ -75,12 +78,13 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
             Refund::NothingToRefund => None,
         };
         let refused = Charge::Declined {
-            code: "order-ended".to_owned(),
+            code: ORDER_ENDED.to_owned(),
             message: "The order had ended before it was paid.".to_owned(),
         };
         Ok(Done {
             result: stored(contracts::charge::write(&refused))?,
             change,
+            asked: true,
         })
     }
 
@@ -90,7 +94,9 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
         action: &ActionOutcome,
     ) -> Result<Done, StepError> {
         let known = knowledge(action, read)?;
-        let refund = match decide_refund(&known) {
+        let decision = decide_refund(&known);
+        let asked = decision == RefundDecision::AskProvider;
+        let refund = match decision {
             RefundDecision::Nothing => Refund::NothingToRefund,
             RefundDecision::AskProvider => self.give_back(message).await?,
         };
@@ -101,6 +107,7 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
                 Ok(Done {
                     result,
                     change: Some(self.change(message, &event)),
+                    asked,
                 })
             }
             // The provider must know what it confirmed once: a person has to look.
@@ -114,6 +121,7 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
             Refund::NothingToRefund => Ok(Done {
                 result: stored(contracts::undo::write(false, None))?,
                 change: None,
+                asked,
             }),
         }
     }
@@ -121,6 +129,7 @@ impl<P: PaymentProvider, C: Clock> Effects for Payments<P, C> {
     fn answer(&self, result: &ResultJson) -> Result<Answer, StepError> {
         Ok(match read(result)? {
             Charge::Captured { .. } => Answer::Success(result.as_str().to_owned()),
+            Charge::Declined { code, .. } if code == ORDER_ENDED => order_ended(),
             Charge::Declined { message, .. } => Answer::Failure {
                 error: saga::PAYMENT_DECLINED,
                 cause: message,

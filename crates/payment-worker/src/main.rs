@@ -2,7 +2,8 @@
 
 use aws_adapters::sandbox::{Ledger, SandboxPayments};
 use aws_adapters::{
-    Clients, DynamoJournal, Environment, StepFunctionsTasks, init_logs, queue_worker, serve_queue,
+    Clients, DynamoJournal, Environment, StepFunctionsTasks, init_logs, queue_worker,
+    serve_guarded_queue, worker_breaker,
 };
 use domain::Step;
 use idempotency::SystemClock;
@@ -22,8 +23,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     environment.choice("PAYMENT_PROVIDER", &["sandbox"])?;
     let provider = SandboxPayments::new(Ledger::from_environment(environment, &clients)?);
 
-    let steps = ClaimedSteps::new(journal, Payments::new(provider, SystemClock), SystemClock);
+    let breaker = worker_breaker("payment", environment, &clients)?;
+    let steps = ClaimedSteps::new(journal, Payments::new(provider, SystemClock), SystemClock)
+        .guarded_by(breaker.clone());
     let tasks = StepFunctionsTasks::new(clients.step_functions());
     let handler = StepHandler::new(Step::Charge, steps, tasks);
-    serve_queue(queue_worker("payment", environment, &clients, handler)?).await
+    let worker = queue_worker("payment", environment, &clients, handler)?;
+    serve_guarded_queue(worker, breaker).await
 }

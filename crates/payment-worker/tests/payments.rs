@@ -99,7 +99,7 @@ async fn samples_come_to_what_they_are_named_after() {
         (
             "charge-last-receive",
             "dead-lettered",
-            Some("ProviderUnavailable"),
+            Some("ProviderFailed"),
         ),
         ("bad-contract-broken", "quarantined", Some("ContractBroken")),
         ("bad-newer-version", "quarantined", Some("UnknownVersion")),

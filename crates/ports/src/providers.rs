@@ -9,15 +9,41 @@ use domain::{Address, ItemQuantity, Money, OrderId, PaymentMethod};
 
 /// An outside party gave no answer that settles the matter.
 ///
-/// A refusal (declined, cannot be shipped) is an answer, not an error.
+/// A refusal (declined, cannot be shipped) is an answer, not an error. An adapter
+/// MUST tell the four apart: whether the call may be repeated or undone at once
+/// follows from the effect it may have had, and whether the circuit opens, so that
+/// nobody calls for a while, follows from what it says of other calls.
+///
+/// | variant | effect of the call | other calls | examples |
+/// |---|---|---|---|
+/// | `Unavailable` | none | fail as well | refused connection, 429, 503 |
+/// | `TimedOut` | unknown | probably fail as well | no answer within the time limit |
+/// | `OutcomeUnknown` | unknown | unknown | the connection broke after sending |
+/// | `Failed` | none | are served | a 500 or a lock that concerns this request alone |
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// The call certainly had no effect: refused connection, throttled, 5xx before work.
+    /// The call certainly had no effect, and nobody is served: refused connection,
+    /// throttled, 503. Counts against the outside party.
     #[error("the provider is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// The call may have had its effect: time-out or broken connection after sending.
+    /// No answer came in time. The call may have had its effect. Counts against
+    /// the outside party.
+    #[error("the provider did not answer in time")]
+    TimedOut(#[source] Box<dyn Error + Send + Sync>),
+    /// The call may have had its effect: the connection broke after sending.
     #[error("the provider's answer was lost")]
     OutcomeUnknown(#[source] Box<dyn Error + Send + Sync>),
+    /// The call certainly had no effect, and may have one later. The outside party
+    /// answered, so others are served.
+    #[error("the provider failed this request")]
+    Failed(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl ProviderError {
+    /// Whether the call may have had its effect, or may still have it.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::OutcomeUnknown(_))
+    }
 }
 
 /// Asks to capture a payment.

@@ -6,7 +6,7 @@
 use contracts::{ContractError, EventMessage, saga};
 use domain::{NewOrder, OrderId};
 use message_worker::{Delivery, Description, Failure, Handler, RecordContext};
-use ports::{Sagas, describe};
+use ports::{SagaStart, Sagas, describe};
 
 /// Handles `order.placed`.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ impl PlacedOrder {
 
 impl<S: Sagas> Handler for SagaStarter<S> {
     type Message = PlacedOrder;
+    type Output = &'static str;
     type Error = Failure;
 
     fn decode(&self, delivery: &Delivery) -> Result<PlacedOrder, Failure> {
@@ -52,12 +53,19 @@ impl<S: Sagas> Handler for SagaStarter<S> {
             .map_err(|error| Failure::poison(error.name()).caused_by(error))
     }
 
-    async fn handle(&self, placed: PlacedOrder, _context: &RecordContext) -> Result<(), Failure> {
+    async fn handle(
+        &self,
+        placed: PlacedOrder,
+        _context: &RecordContext,
+    ) -> Result<&'static str, Failure> {
         let started = self.sagas.start(placed.id, &placed.input).await;
         let start =
             started.map_err(|error| Failure::transient("SagaUnavailable").caused_by(error))?;
         tracing::info!(order_id = %placed.id, ?start, "saga");
-        Ok(())
+        Ok(match start {
+            SagaStart::Started => "the saga was started",
+            SagaStart::AlreadyExists => "the saga had been started before",
+        })
     }
 
     fn describe(&self, delivery: &Delivery) -> Description {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use circuit::{AlwaysClosed, Breaker, Call, Health};
 use contracts::{CommandMessage, Event, Lineage, Timestamp};
 use domain::stock::Movement;
 use domain::{ItemQuantity, Knowledge};
@@ -25,6 +26,8 @@ pub struct Done {
     pub result: ResultJson,
     /// What changes with it, if anything.
     pub change: Option<OrderChange>,
+    /// Whether the outside party was asked. What it answered then shows that it serves.
+    pub asked: bool,
 }
 
 /// An action and its undo on an outside party.
@@ -61,10 +64,11 @@ pub trait Effects: Send + Sync {
 
 /// Carries out the steps of one outside party.
 #[derive(Debug)]
-pub struct ClaimedSteps<J, E, C> {
+pub struct ClaimedSteps<J, E, C, B = AlwaysClosed> {
     journal: J,
     effects: E,
     clock: C,
+    breaker: B,
 }
 
 impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
@@ -74,19 +78,38 @@ impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
             journal,
             effects,
             clock,
+            breaker: AlwaysClosed,
         }
     }
 
-    async fn act(&self, message: &CommandMessage, claim: &Claim) -> Result<Answer, StepError> {
+    /// Calls the outside party only while this breaker admits it, and tells it
+    /// how each call went.
+    pub fn guarded_by<B: Breaker>(self, breaker: B) -> ClaimedSteps<J, E, C, B> {
+        ClaimedSteps {
+            journal: self.journal,
+            effects: self.effects,
+            clock: self.clock,
+            breaker,
+        }
+    }
+}
+
+impl<J: StepJournal, E: Effects, C: Clock, B: Breaker> ClaimedSteps<J, E, C, B> {
+    async fn act(
+        &self,
+        message: &CommandMessage,
+        claim: &Claim,
+        call: Call<'_>,
+    ) -> Result<Answer, StepError> {
         match self.journal.begin(claim).await? {
             Begin::Start(started) => {
-                let outcome = self.act_and_commit(message, &started).await;
+                let outcome = self.act_and_commit(message, &started, call).await;
                 if outcome.as_ref().is_err_and(is_settled) {
                     warn_if_held(self.journal.release(&started).await);
                 }
                 outcome
             }
-            Begin::AlreadyCompleted { result } => self.effects.answer(&result),
+            Begin::AlreadyCompleted { result, .. } => self.effects.answer(&result),
             Begin::Undone => Ok(already_undone()),
             Begin::InProgress { until } => Err(StepError::held(claim.now, until)),
             Begin::FingerprintMismatch => Err(StepError::PayloadChanged),
@@ -98,14 +121,15 @@ impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
         &self,
         message: &CommandMessage,
         started: &Started,
+        call: Call<'_>,
     ) -> Result<Answer, StepError> {
-        let mut done = in_time(self.effects.act(message)).await?;
+        let mut done = self.ask(call, self.effects.act(message)).await?;
         let mut committed = self
             .journal
             .commit(started, &done.result, done.change.as_ref())
             .await;
         if let Err(why @ (CommitError::Short(_) | CommitError::OrderEnded)) = &committed {
-            done = in_time(self.effects.take_back(message, why)).await?;
+            done = self.ask(call, self.effects.take_back(message, why)).await?;
             committed = self
                 .journal
                 .commit(started, &done.result, done.change.as_ref())
@@ -115,10 +139,15 @@ impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
         self.effects.answer(&done.result)
     }
 
-    async fn undo(&self, message: &CommandMessage, claim: &Claim) -> Result<Answer, StepError> {
+    async fn undo(
+        &self,
+        message: &CommandMessage,
+        claim: &Claim,
+        call: Call<'_>,
+    ) -> Result<Answer, StepError> {
         match self.journal.begin_undo(claim).await? {
             BeginUndo::Start(started) => {
-                let outcome = self.undo_and_commit(message, &started).await;
+                let outcome = self.undo_and_commit(message, &started, call).await;
                 if outcome.is_err() {
                     warn_if_held(self.journal.release_undo(&started).await);
                 }
@@ -135,17 +164,43 @@ impl<J: StepJournal, E: Effects, C: Clock> ClaimedSteps<J, E, C> {
         &self,
         message: &CommandMessage,
         started: &UndoStarted,
+        call: Call<'_>,
     ) -> Result<Answer, StepError> {
-        let done = in_time(self.effects.undo(message, &started.action)).await?;
+        let effect = self.effects.undo(message, &started.action);
+        let done = self.ask(call, effect).await?;
         self.journal
             .commit_undo(started, &done.result, done.change.as_ref())
             .await
             .map_err(commit_failed)?;
         Ok(Answer::Success(done.result.into_string()))
     }
+
+    /// Lets an effect take place, and takes note of what it says about the outside party.
+    async fn ask(
+        &self,
+        call: Call<'_>,
+        effect: impl Future<Output = Result<Done, StepError>>,
+    ) -> Result<Done, StepError> {
+        let outcome = in_time(effect).await;
+        if let Some(health) = health(&outcome) {
+            self.breaker.record(call, health).await;
+        }
+        outcome
+    }
+
+    /// A call that certainly had no effect, and that opened the circuit or met it
+    /// open, is as good as none: its message must not pay for it with a receive.
+    fn spare(&self, error: StepError) -> StepError {
+        match (&error, self.breaker.admit()) {
+            (StepError::Provider(ProviderError::Unavailable(_)), Err(wait)) => {
+                StepError::CircuitOpen { wait }
+            }
+            _ => error,
+        }
+    }
 }
 
-impl<J: StepJournal, E: Effects, C: Clock> Steps for ClaimedSteps<J, E, C> {
+impl<J: StepJournal, E: Effects, C: Clock, B: Breaker> Steps for ClaimedSteps<J, E, C, B> {
     async fn run(
         &self,
         message: &CommandMessage,
@@ -155,12 +210,21 @@ impl<J: StepJournal, E: Effects, C: Clock> Steps for ClaimedSteps<J, E, C> {
         if context.remaining() < PROVIDER_TIME_LIMIT {
             return Err(NoTimeLeft.into());
         }
+        // Before anything is claimed, so that nothing is to be given back.
+        self.breaker
+            .admit()
+            .map_err(|wait| StepError::CircuitOpen { wait })?;
         let claim = crate::claim(message, context, &self.clock)?;
-        if message.step.is_undo() {
-            self.undo(message, &claim).await
+        let call = Call {
+            message: &message.envelope.id,
+            attempt: context.attempt(),
+        };
+        let answer = if message.step.is_undo() {
+            self.undo(message, &claim, call).await
         } else {
-            self.act(message, &claim).await
-        }
+            self.act(message, &claim, call).await
+        };
+        answer.map_err(|error| self.spare(error))
     }
 }
 
@@ -172,11 +236,36 @@ pub fn already_undone() -> Answer {
     }
 }
 
+/// What the outcome of an effect says about the outside party; `None` where it was
+/// not asked, or where what went wrong is not its doing.
+fn health(outcome: &Result<Done, StepError>) -> Option<Health> {
+    match outcome {
+        Ok(done) => done.asked.then_some(Health::Healthy),
+        Err(StepError::Provider(error)) => Some(match error {
+            ProviderError::Unavailable(_) | ProviderError::TimedOut(_) => Health::Unhealthy,
+            ProviderError::OutcomeUnknown(_) => Health::Unknown,
+            ProviderError::Failed(_) => Health::Healthy,
+        }),
+        Err(_) => None,
+    }
+}
+
+/// The code in the stored result of an action that was taken back since its order had ended.
+pub const ORDER_ENDED: &str = "order-ended";
+
+/// The refusal of an action that comes after its order has ended.
+pub fn order_ended() -> Answer {
+    Answer::Failure {
+        error: contracts::saga::ORDER_ENDED,
+        cause: "the order had ended before this step was carried out".to_owned(),
+    }
+}
+
 /// An outside party that takes too long may or may not have done it.
 async fn in_time<T>(effect: impl Future<Output = Result<T, StepError>>) -> Result<T, StepError> {
     match tokio::time::timeout(PROVIDER_TIME_LIMIT, effect).await {
         Ok(outcome) => outcome,
-        Err(elapsed) => Err(ProviderError::OutcomeUnknown(Box::new(elapsed)).into()),
+        Err(elapsed) => Err(ProviderError::TimedOut(Box::new(elapsed)).into()),
     }
 }
 
@@ -191,7 +280,7 @@ fn commit_failed(error: CommitError) -> StepError {
 /// call may still be under way: the claim then stays until its lease runs out, so
 /// that an undo does not overtake it.
 fn is_settled(error: &StepError) -> bool {
-    !matches!(error, StepError::Provider(ProviderError::OutcomeUnknown(_)))
+    !matches!(error, StepError::Provider(error) if error.is_outcome_unknown())
 }
 
 /// A claim that could not be given back runs out by itself; the redelivery only waits longer.

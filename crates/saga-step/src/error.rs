@@ -29,6 +29,13 @@ pub enum StepError {
     /// The invocation is about to end.
     #[error("no time is left")]
     NoTime(#[from] NoTimeLeft),
+    /// The circuit of the outside party is open: nothing was attempted, or what
+    /// was attempted had no effect.
+    #[error("the outside party is not called for now")]
+    CircuitOpen {
+        /// How long to stay away.
+        wait: Duration,
+    },
     /// Another attempt took over while this one worked; its outcome counts.
     #[error("another attempt took over")]
     Superseded,
@@ -70,13 +77,24 @@ impl Classify for StepError {
     fn class(&self) -> Class {
         match self {
             Self::Contract(_) | Self::PayloadChanged => Class::Poison,
-            Self::ClaimHeld { wait } => Class::Deferred { delay: Some(*wait) },
-            Self::NoTime(_) => Class::Deferred { delay: None },
-            Self::Provider(ProviderError::OutcomeUnknown(_)) => Class::Ambiguous,
+            Self::ClaimHeld { wait } => Class::Deferred {
+                delay: Some(*wait),
+                fresh: false,
+            },
+            Self::NoTime(_) => Class::Deferred {
+                delay: None,
+                fresh: false,
+            },
+            // The message was not to blame: no receive of it is used up.
+            Self::CircuitOpen { wait } => Class::Deferred {
+                delay: Some(*wait),
+                fresh: true,
+            },
+            Self::Provider(error) if error.is_outcome_unknown() => Class::Ambiguous,
             Self::Abandoned
             | Self::Superseded
             | Self::Store(_)
-            | Self::Provider(ProviderError::Unavailable(_))
+            | Self::Provider(_)
             | Self::Answer(_)
             | Self::Damaged(_) => Class::Transient,
         }
@@ -92,7 +110,10 @@ impl Classify for StepError {
             Self::Superseded => "Superseded",
             Self::Store(_) => "StoreUnavailable",
             Self::Provider(ProviderError::Unavailable(_)) => "ProviderUnavailable",
+            Self::Provider(ProviderError::TimedOut(_)) => "ProviderTimedOut",
             Self::Provider(ProviderError::OutcomeUnknown(_)) => "ProviderOutcomeUnknown",
+            Self::Provider(ProviderError::Failed(_)) => "ProviderFailed",
+            Self::CircuitOpen { .. } => "CircuitOpen",
             Self::Answer(_) => "SagaUnavailable",
             Self::Damaged(_) => "RecordDamaged",
         }

@@ -2,10 +2,10 @@
 
 use contracts::{CommandMessage, TaskToken, peek, saga};
 use domain::Step;
-use message_worker::{Delivery, Description, Handler, RecordContext};
+use message_worker::{Classify, Delivery, Description, Handler, RecordContext};
 use ports::{Answer, Answered, TaskAnswers, describe};
 
-use crate::{StepError, Steps};
+use crate::{Settled, StepError, StepOutcome, Steps, Told};
 
 /// Decodes commands, has them carried out and answers the saga.
 #[derive(Debug)]
@@ -25,22 +25,19 @@ impl<S: Steps, A: TaskAnswers> StepHandler<S, A> {
         }
     }
 
-    async fn answer(&self, token: &TaskToken, answer: &Answer) -> Result<(), StepError> {
-        match self
-            .answers
-            .answer(token, answer)
-            .await
-            .map_err(StepError::Answer)?
-        {
-            Answered::Delivered => {}
-            Answered::Stale => tracing::info!("nobody waits for the answer any more"),
+    async fn answer(&self, token: &TaskToken, answer: &Answer) -> Result<Told, StepError> {
+        let answering = self.answers.answer(token, answer).await;
+        let answered = answering.map_err(StepError::Answer)?;
+        if answered == Answered::Stale {
+            tracing::info!("nobody waits for the answer any more");
         }
-        Ok(())
+        Ok(answered.into())
     }
 }
 
 impl<S: Steps, A: TaskAnswers> Handler for StepHandler<S, A> {
     type Message = CommandMessage;
+    type Output = Settled;
     type Error = StepError;
 
     fn decode(&self, delivery: &Delivery) -> Result<CommandMessage, StepError> {
@@ -56,17 +53,19 @@ impl<S: Steps, A: TaskAnswers> Handler for StepHandler<S, A> {
         &self,
         message: CommandMessage,
         context: &RecordContext,
-    ) -> Result<(), StepError> {
+    ) -> Result<Settled, StepError> {
         let answer = self.steps.run(&message, context).await?;
-        match &message.envelope.task_token {
-            Some(token) => self.answer(token, &answer).await,
+        let told = match &message.envelope.task_token {
+            Some(token) => self.answer(token, &answer).await?,
             // A person may send a command by hand; then nobody waits.
-            None => Ok(()),
-        }
+            None => Told::NotAsked,
+        };
+        let outcome = StepOutcome::from(&answer);
+        Ok(Settled { outcome, told })
     }
 
     /// A saga whose command cannot be read is told at once, so that it can undo.
-    async fn poisoned(&self, delivery: &Delivery, error: &StepError) {
+    async fn poisoned(&self, delivery: &Delivery, error: &dyn Classify) {
         let Some(token) = peek(delivery.body()).task_token() else {
             return;
         };

@@ -17,6 +17,7 @@
 mod claimed;
 mod error;
 mod handler;
+mod settled;
 
 use std::future::Future;
 use std::time::Duration;
@@ -28,11 +29,12 @@ use message_worker::RecordContext;
 use ports::Answer;
 
 pub use claimed::{
-    ClaimedSteps, Done, Effects, PROVIDER_TIME_LIMIT, already_undone, knowledge, order_change,
-    stored,
+    ClaimedSteps, Done, Effects, ORDER_ENDED, PROVIDER_TIME_LIMIT, already_undone, knowledge,
+    order_change, order_ended, stored,
 };
 pub use error::StepError;
 pub use handler::StepHandler;
+pub use settled::{Settled, StepOutcome, Told};
 
 /// How long a step's record is kept: longer than a message can wait in a queue
 /// (4 days), then in a dead-letter queue (14 days), and be replayed by a person.

@@ -9,7 +9,9 @@ use domain::stock::Movement;
 use domain::{ItemQuantity, Knowledge, Step};
 use idempotency::{ActionOutcome, Clock, ResultJson};
 use ports::{Answer, CancelRequest, CommitError, OrderChange, ShipRequest, Warehouse};
-use saga_step::{Done, Effects, StepError, action_id, knowledge, order_change, stored};
+use saga_step::{
+    Done, Effects, ORDER_ENDED, StepError, action_id, knowledge, order_change, order_ended, stored,
+};
 
 /// The hand-over and its undo.
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
         Ok(Done {
             result: stored(contracts::shipment::write(&shipment))?,
             change,
+            asked: true,
         })
     }
 
@@ -87,9 +90,7 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
     ) -> Result<Done, StepError> {
         self.call_off(message).await?;
         let (code, message) = match why {
-            CommitError::OrderEnded => {
-                ("order-ended", "The order had ended before it was shipped.")
-            }
+            CommitError::OrderEnded => (ORDER_ENDED, "The order had ended before it was shipped."),
             _ => ("not-reserved", "The pieces are not reserved."),
         };
         let refused = Shipment::Refused {
@@ -99,6 +100,7 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
         Ok(Done {
             result: stored(contracts::shipment::write(&refused))?,
             change: None,
+            asked: true,
         })
     }
 
@@ -108,7 +110,9 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
         action: &ActionOutcome,
     ) -> Result<Done, StepError> {
         let known = knowledge(action, read)?;
-        let (cancellation, shipped) = match decide_cancel(&known) {
+        let decision = decide_cancel(&known);
+        let asked = matches!(decision, CancelDecision::AskWarehouse { .. });
+        let (cancellation, shipped) = match decision {
             CancelDecision::Nothing => (Cancellation::NothingToCancel, &[][..]),
             CancelDecision::AskWarehouse { shipped } => (self.call_off(message).await?, shipped),
         };
@@ -120,6 +124,7 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
                 Ok(Done {
                     result,
                     change: Some(change),
+                    asked,
                 })
             }
             // The warehouse must know what it confirmed once: a person has to look.
@@ -133,6 +138,7 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
             Cancellation::NothingToCancel => Ok(Done {
                 result: stored(contracts::undo::write(false, None))?,
                 change: None,
+                asked,
             }),
         }
     }
@@ -140,6 +146,7 @@ impl<W: Warehouse, C: Clock> Effects for Shipments<W, C> {
     fn answer(&self, result: &ResultJson) -> Result<Answer, StepError> {
         Ok(match read(result)? {
             Shipment::Created { .. } => Answer::Success(result.as_str().to_owned()),
+            Shipment::Refused { code, .. } if code == ORDER_ENDED => order_ended(),
             Shipment::Refused { message, .. } => Answer::Failure {
                 error: saga::SHIPMENT_REFUSED,
                 cause: message,

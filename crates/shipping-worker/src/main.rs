@@ -2,7 +2,8 @@
 
 use aws_adapters::sandbox::{Ledger, SandboxWarehouse};
 use aws_adapters::{
-    Clients, DynamoJournal, Environment, StepFunctionsTasks, init_logs, queue_worker, serve_queue,
+    Clients, DynamoJournal, Environment, StepFunctionsTasks, init_logs, queue_worker,
+    serve_guarded_queue, worker_breaker,
 };
 use domain::Step;
 use idempotency::SystemClock;
@@ -23,8 +24,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     environment.choice("WAREHOUSE_PROVIDER", &["sandbox"])?;
     let warehouse = SandboxWarehouse::new(Ledger::from_environment(environment, &clients)?);
 
-    let steps = ClaimedSteps::new(journal, Shipments::new(warehouse, SystemClock), SystemClock);
+    let breaker = worker_breaker("shipping", environment, &clients)?;
+    let steps = ClaimedSteps::new(journal, Shipments::new(warehouse, SystemClock), SystemClock)
+        .guarded_by(breaker.clone());
     let tasks = StepFunctionsTasks::new(clients.step_functions());
     let handler = StepHandler::new(Step::Ship, steps, tasks);
-    serve_queue(queue_worker("shipping", environment, &clients, handler)?).await
+    let worker = queue_worker("shipping", environment, &clients, handler)?;
+    serve_guarded_queue(worker, breaker).await
 }

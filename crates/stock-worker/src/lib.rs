@@ -9,7 +9,7 @@ use idempotency::record::decide_begin_undo;
 use idempotency::{ActionOutcome, Begin, BeginUndo, Claim, Clock, ResultJson};
 use message_worker::RecordContext;
 use ports::{Answer, OrderChange, Reserve, StockJournal};
-use saga_step::{StepError, Steps, already_undone, claim, order_change, stored};
+use saga_step::{StepError, Steps, already_undone, claim, order_change, order_ended, stored};
 
 /// The reservation and its undo.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl<J: StockJournal, C: Clock> Stock<J, C> {
             Reserve::Done => answer(&result),
             Reserve::Known(begin) => answer_known(begin, &result, claim),
             Reserve::Short(skus) => self.reject(message, skus, claim).await,
-            Reserve::OrderEnded => Ok(already_undone()),
+            Reserve::OrderEnded => Ok(order_ended()),
         }
     }
 
@@ -132,7 +132,7 @@ fn answer_known(begin: Begin, own: &ResultJson, claim: &Claim) -> Result<Answer,
     match begin {
         // The record is this attempt's own: the store had repeated the request.
         Begin::Start(_) => answer(own),
-        Begin::AlreadyCompleted { result } => answer(&result),
+        Begin::AlreadyCompleted { result, .. } => answer(&result),
         Begin::Undone => Ok(already_undone()),
         Begin::InProgress { until } => Err(StepError::held(claim.now, until)),
         Begin::FingerprintMismatch => Err(StepError::PayloadChanged),

@@ -57,11 +57,41 @@ pub enum Operation {
     TellPeople,
     /// `DeadLetters::look_into`
     LookInto,
+    /// `FailureStore::get`
+    GetFailure,
+    /// `FailureStore::create`
+    CreateFailure,
+    /// `FailureStore::replace`
+    ReplaceFailure,
+    /// `FailureStore::replace_and_create`
+    ReplaceAndCreateFailure,
+    /// `FailureStore::find`
+    FindFailures,
+    /// `GroupStore::get_group`
+    GetGroup,
+    /// `GroupStore::put_group`
+    PutGroup,
+    /// `GroupStore::groups`
+    ListGroups,
+    /// `PlanStore::create_plan`
+    CreatePlan,
+    /// `PlanStore::get_plan`
+    GetPlan,
+    /// `PlanStore::put_progress`
+    PutProgress,
+    /// `PlanStore::plans`
+    ListPlans,
+    /// `DeadLetterQueues::receive`
+    ReceiveDeadLetters,
+    /// `DeadLetterQueues::delete`
+    DeleteDeadLetter,
+    /// `ReplayQueues::send`
+    SendReplay,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 39] = [
         Self::AcceptOrder,
         Self::FindOrder,
         Self::Begin,
@@ -86,6 +116,21 @@ impl Operation {
         Self::AppendAudit,
         Self::TellPeople,
         Self::LookInto,
+        Self::GetFailure,
+        Self::CreateFailure,
+        Self::ReplaceFailure,
+        Self::ReplaceAndCreateFailure,
+        Self::FindFailures,
+        Self::GetGroup,
+        Self::PutGroup,
+        Self::ListGroups,
+        Self::CreatePlan,
+        Self::GetPlan,
+        Self::PutProgress,
+        Self::ListPlans,
+        Self::ReceiveDeadLetters,
+        Self::DeleteDeadLetter,
+        Self::SendReplay,
     ];
 }
 

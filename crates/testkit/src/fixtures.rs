@@ -5,8 +5,11 @@
     reason = "a fixture that does not fit fails the test that uses it"
 )]
 
+use std::collections::BTreeMap;
+
 use contracts::{Event, Lineage, Timestamp, TraceParent};
 use domain::{CorrelationId, CustomerId, IdempotencyKey, NewOrder, OrderId, Sku, Step};
+use failures::{Failure, FailureId, HistoryEntry, Letter, Status, Trouble, group_of};
 use idempotency::Millis;
 use serde_json::{Value, json};
 
@@ -114,4 +117,60 @@ fn address() -> Value {
         "postalCode": "10115",
         "country": "DE",
     })
+}
+
+/// What went wrong with a message of the payment worker, at [`VirtualClock::START`].
+pub fn trouble(message_id: &str) -> Trouble {
+    Trouble {
+        class: "transient".to_owned(),
+        name: "ProviderUnavailable".to_owned(),
+        cause: vec!["connection refused".to_owned()],
+        attempts: 5,
+        failed_at: timestamp(VirtualClock::START),
+        found_in: "payment-dlq".to_owned(),
+        message_id: message_id.to_owned(),
+    }
+}
+
+/// A failure that waits: a charge with a task token and an attribute of its own.
+pub fn failure(id: &str) -> Failure {
+    let order = order_id(1);
+    let body = command(order, Step::Charge, "secret-token");
+    let own = failures::Value::Text {
+        data_type: "String".to_owned(),
+        value: "x".to_owned(),
+    };
+    let trouble = trouble(id);
+    Failure {
+        id: FailureId::new(id),
+        version: 1,
+        status: Status::Waiting,
+        consumer: "payment".to_owned(),
+        group: group_of("payment", &trouble),
+        letter: Letter::new(body.to_string(), BTreeMap::from([("own".to_owned(), own)])),
+        message_type: Some("waybill.payment.charge.v1".to_owned()),
+        event_id: None,
+        order_id: Some(order.to_string()),
+        correlation_id: None,
+        schema: None,
+        schema_hash: None,
+        first_seen: None,
+        stored_at: trouble.failed_at,
+        failed: 1,
+        automatic_replays: 0,
+        dead_letters: vec![id.to_owned()],
+        replay: None,
+        resolution: None,
+        edit_of: None,
+        edited_as: None,
+        note: None,
+        history: vec![HistoryEntry {
+            at: trouble.failed_at,
+            by: "drain".to_owned(),
+            action: "stored".to_owned(),
+            detail: String::new(),
+        }],
+        expires_at: None,
+        trouble,
+    }
 }

@@ -10,6 +10,7 @@
 //! so that operations of several tasks interleave.
 
 mod clock;
+mod failures;
 mod faults;
 pub mod fixtures;
 mod inbox;
@@ -19,6 +20,7 @@ mod providers;
 mod recorders;
 mod world;
 
+pub use self::failures::Replayed;
 pub use clock::VirtualClock;
 pub use faults::{Fault, Injected, Operation};
 pub use inbox::{Handled, INVOCATION, Inbox};

@@ -73,13 +73,13 @@ impl Ledger {
         match request.method.as_str() {
             "pm_card_chargeDeclined" => return Ok(declined("card-declined")),
             "pm_card_chargeDeclinedInsufficientFunds" => return Ok(declined("insufficient-funds")),
-            "sandbox_unavailable" => return Err(unavailable()),
+            "sandbox_unavailable" => return Err(failed()),
             method => {
                 let failures = method.strip_prefix("sandbox_flaky_");
                 if let Some(failures) = failures.and_then(|count| count.parse().ok())
                     && self.count_attempt(request.key) <= failures
                 {
-                    return Err(unavailable());
+                    return Err(failed());
                 }
             }
         }
@@ -131,7 +131,7 @@ impl Ledger {
                     message: "The warehouse does not ship to this address.".to_owned(),
                 });
             }
-            "00001" => return Err(unavailable()),
+            "00001" => return Err(failed()),
             _ => {}
         }
         if self.barred.contains(request.key) {
@@ -176,8 +176,8 @@ fn declined(code: &str) -> Charge {
     }
 }
 
-fn unavailable() -> ProviderError {
-    ProviderError::Unavailable("it does not answer".into())
+fn failed() -> ProviderError {
+    ProviderError::Failed("the order asks for it".into())
 }
 
 impl World {

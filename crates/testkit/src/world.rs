@@ -10,6 +10,7 @@ use idempotency::{Key, Record};
 use ports::{Answer, AuditEntry, Notice, QueueReport, StockMove};
 
 use crate::clock::VirtualClock;
+use crate::failures::Kept;
 use crate::faults::{Fault, Injected, Lost, Operation, Plan};
 use crate::orders::StoredOrder;
 use crate::providers::Ledger;
@@ -36,6 +37,7 @@ pub(crate) struct State {
     pub(crate) trail: Vec<AuditEntry>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) queues: BTreeMap<String, QueueReport>,
+    pub(crate) kept: Kept,
 }
 
 impl World {

@@ -10,6 +10,10 @@ use std::time::Duration;
 use contracts::{Event, TaskToken};
 use domain::stock::{Movement, StockLevel};
 use domain::{ItemQuantity, PaymentMethod, Quantity};
+use failures::{
+    DeadLetter, DeadLetterQueues, FailureStore, Group, GroupStore, Plan, PlanStore, Query,
+    ReplayId, ReplayQueues,
+};
 use idempotency::{
     Begin, BeginUndo, Claim, Fingerprint, Key, Lease, OwnerToken, ResultJson, Started, Store,
     UndoStarted,
@@ -19,14 +23,22 @@ use ports::{
     Notice, OrderChange, OrderReader, OrderStore, PaymentProvider, People, RefundRequest, Sagas,
     ShipRequest, StepJournal, StockJournal, StockMove, TaskAnswers, Warehouse,
 };
+use serde_json::json;
+use testkit::fixtures::failure;
 use testkit::{Fault, Operation, VirtualClock, World, fixtures};
 use tokio::time::timeout;
 
 /// Calls that only look leave everything as it was.
-const LOOKS: [Operation; 3] = [
+const LOOKS: [Operation; 9] = [
     Operation::FindOrder,
     Operation::GetRecord,
     Operation::LookInto,
+    Operation::GetFailure,
+    Operation::FindFailures,
+    Operation::GetGroup,
+    Operation::ListGroups,
+    Operation::GetPlan,
+    Operation::ListPlans,
 ];
 
 fn claim(name: &str) -> Claim {
@@ -75,6 +87,47 @@ async fn undo_started(world: &World, name: &str) -> UndoStarted {
     }
 }
 
+fn group() -> Group {
+    let failure = failure("stored");
+    serde_json::from_value(json!({
+        "id": failure.group,
+        "version": 1,
+        "consumer": "payment",
+        "errorName": failure.trouble.name,
+        "cause": "connection refused",
+        "lastFailureAt": failure.trouble.failed_at,
+    }))
+    .unwrap()
+}
+
+fn plan(id: &str) -> Plan {
+    serde_json::from_value(json!({
+        "id": id,
+        "version": 1,
+        "by": "ada",
+        "cutOff": failure("stored").trouble.failed_at,
+        "query": {},
+        "canaries": 1,
+        "rate": 10,
+        "progress": { "planned": 0 },
+    }))
+    .unwrap()
+}
+
+fn dead_letter() -> DeadLetter {
+    DeadLetter {
+        message_id: "m".to_owned(),
+        receipt_handle: "receipt".to_owned(),
+        queue: "dlq".to_owned(),
+        sent_at: 0,
+        letter: failure("stored").letter,
+        record: None,
+        receives: 0,
+        redriven: true,
+        replayed: None,
+    }
+}
+
 /// A world in which every operation has something to do.
 async fn prepared() -> (World, Started, UndoStarted) {
     let world = World::new();
@@ -102,6 +155,9 @@ async fn prepared() -> (World, Started, UndoStarted) {
     }
     let action = started(&world, "started").await;
     let undo = undo_started(&world, "undoing").await;
+    assert!(world.create(&failure("stored")).await.unwrap());
+    world.create_plan(&plan("stored")).await.unwrap();
+    world.put_dead_letter(dead_letter());
     (world, action, undo)
 }
 
@@ -127,14 +183,14 @@ async fn call(world: &World, operation: Operation, action: &Started, undo: &Undo
             };
             world.accept(&acceptance).await.is_ok()
         }
-        Operation::FindOrder => world.find(order).await.is_ok(),
+        Operation::FindOrder => OrderReader::find(world, order).await.is_ok(),
         Operation::Begin => world.begin(&claim("new")).await.is_ok(),
         Operation::Complete => world.complete(action, &result).await.is_ok(),
         Operation::Release => world.release(action).await.is_ok(),
         Operation::BeginUndo => world.begin_undo(&claim("new")).await.is_ok(),
         Operation::CompleteUndo => world.complete_undo(undo, &result).await.is_ok(),
         Operation::ReleaseUndo => world.release_undo(undo).await.is_ok(),
-        Operation::GetRecord => world.get(&action.key).await.is_ok(),
+        Operation::GetRecord => Store::get(world, &action.key).await.is_ok(),
         Operation::Commit => world.commit(action, &result, Some(&change)).await.is_ok(),
         Operation::CommitUndo => world.commit_undo(undo, &result, None).await.is_ok(),
         Operation::CommitAtOnce => world
@@ -212,6 +268,51 @@ async fn call(world: &World, operation: Operation, action: &Started, undo: &Undo
             world.tell(&notice).await.is_ok()
         }
         Operation::LookInto => world.look_into("queue").await.is_ok(),
+        of_failures => call_failures(world, of_failures).await,
+    }
+}
+
+/// The same for the failure store and its queues.
+async fn call_failures(world: &World, operation: Operation) -> bool {
+    let stored = failure("stored");
+    let next = failures::Failure {
+        version: 2,
+        ..stored.clone()
+    };
+    match operation {
+        Operation::GetFailure => FailureStore::get(world, &stored.id).await.is_ok(),
+        Operation::CreateFailure => world.create(&failure("new")).await.is_ok(),
+        Operation::ReplaceFailure => world.replace(&next).await.is_ok(),
+        Operation::ReplaceAndCreateFailure => {
+            let new = failure("new");
+            world.replace_and_create(&next, &new).await.is_ok()
+        }
+        Operation::FindFailures => {
+            let everything = Query::default();
+            FailureStore::find(world, &everything, None).await.is_ok()
+        }
+        Operation::GetGroup => world.get_group(&stored.group).await.is_ok(),
+        Operation::PutGroup => world.put_group(&group()).await.is_ok(),
+        Operation::ListGroups => world.groups().await.is_ok(),
+        Operation::CreatePlan => world.create_plan(&plan("new")).await.is_ok(),
+        Operation::GetPlan => world.get_plan(&plan("stored").id).await.is_ok(),
+        Operation::PutProgress => {
+            let version = 2;
+            let next = Plan {
+                version,
+                ..plan("stored")
+            };
+            world.put_progress(&next).await.is_ok()
+        }
+        Operation::ListPlans => world.plans().await.is_ok(),
+        Operation::ReceiveDeadLetters => world.receive("dlq").await.is_ok(),
+        Operation::DeleteDeadLetter => world.delete(&dead_letter()).await.is_ok(),
+        Operation::SendReplay => {
+            let replay = ReplayId::new("r1");
+            let sent = world.send("payment", &stored.letter, &stored.id, &replay);
+            sent.await.is_ok()
+        }
+        other => panic!("{other:?} is no operation of the failure store"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, order, stock};
+use crate::commands::{completions, failures, order, queues, saga, sandbox, stock};
 use crate::deployment::Settings;
 use crate::failure::{EXIT_CODES_HELP, Exit, Failure};
 use crate::output::{Format, Output};
@@ -34,6 +34,17 @@ enum Command {
     /// Seed and show the stock
     #[command(subcommand)]
     Stock(stock::Command),
+    /// See to messages that failed: find, edit, replay and archive them
+    #[command(subcommand)]
+    Failures(Box<failures::Command>),
+    /// See to orders that need attention: list, explain and finish them
+    #[command(subcommand)]
+    Saga(saga::Command),
+    /// Show what waits for each consumer and whether it is let through
+    Queues(queues::Arguments),
+    /// Steer the sandbox providers
+    #[command(subcommand)]
+    Sandbox(sandbox::Command),
     /// Print a completion script for a shell
     Completions(completions::Arguments),
 }
@@ -55,6 +66,10 @@ impl Cli {
         match self.command {
             Command::Order(command) => command.run(&context).await,
             Command::Stock(command) => command.run(&context).await,
+            Command::Failures(command) => command.run(&context).await,
+            Command::Saga(command) => command.run(&context).await,
+            Command::Queues(arguments) => arguments.run(&context).await,
+            Command::Sandbox(command) => command.run(&context).await,
             Command::Completions(arguments) => arguments.run(context.output),
         }
     }
@@ -93,7 +108,17 @@ mod tests {
         accepts("waybill order list --status failed --limit 5 --output json --region eu-west-1");
         accepts("waybill order place - --key k --count 100 --wait --timeout 60");
         accepts("waybill stock seed stock.json --if-absent --endpoint-url http://127.0.0.1:4566");
+        accepts("waybill sandbox outage payment --for 60s --slow 300ms");
+        accepts("waybill sandbox outage warehouse --end");
         accepts("waybill completions bash");
+        accepts("waybill saga list --limit 5 --output json");
+        accepts("waybill saga explain 0b7e7f0e-6a52-5d5c-9a39-0a2c8a1d9f10");
+        accepts("waybill saga resume 0b7e7f0e-6a52-5d5c-9a39-0a2c8a1d9f10 --why x --yes");
+        accepts("waybill order trace 0b7e7f0e-6a52-5d5c-9a39-0a2c8a1d9f10");
+        accepts("waybill order republish 0b7e7f0e-6a52-5d5c-9a39-0a2c8a1d9f10 --from 2 --yes");
+        accepts("waybill queues --watch --interval 2");
+        accepts("waybill queues pause payment --why x");
+        accepts("waybill queues resume payment");
     }
 
     #[test]
@@ -103,5 +128,10 @@ mod tests {
         refuses("waybill order place order.json --count 0");
         refuses("waybill order place order.json --timeout 5");
         refuses("waybill stock show --output yaml");
+        refuses("waybill sandbox outage payment");
+        refuses("waybill sandbox outage payment --for 60s --end");
+        refuses("waybill queues pause payment");
+        refuses("waybill queues pause everything --why x");
+        refuses("waybill queues --interval 2");
     }
 }

@@ -3,9 +3,18 @@
 use std::error::Error as StdError;
 
 use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
+use aws_sdk_dynamodb::operation::get_item::GetItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::QueryError;
+use aws_sdk_dynamodb::operation::scan::ScanError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_lambda::operation::invoke::InvokeError;
+use aws_sdk_sqs::operation::send_message::SendMessageError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use ports::Unavailable;
 
 use crate::problem::Problem;
 
@@ -18,16 +27,18 @@ pub(crate) enum Exit {
     Unexpected = 1,
     /// The command line or an input file is wrong. (clap uses the same code.)
     Usage = 2,
-    /// The API refused the request; the same request will be refused again.
+    /// The API or a rule refused the request; the same request will be refused again.
     Refused = 3,
-    /// There is no such order or article.
+    /// There is no such order, article, failure or replay.
     NotFound = 4,
     /// The order ended as failed or needs attention.
     OrderFailed = 5,
     /// Nobody answered, or not now: repeat it with the same key.
     Unavailable = 6,
-    /// The order was not in a final state when the time was up.
+    /// The order, or the replay, was not at its end when the time was up.
     StillUnderWay = 7,
+    /// A message that was replayed failed again.
+    FailedAgain = 8,
 }
 
 /// The part of `--help` about exit codes.
@@ -36,11 +47,12 @@ Exit codes:
   0  done
   1  it cannot work as things are: credentials, permissions, stack, or a defect
   2  the command line or an input file is wrong
-  3  the API refused the request (4xx); the same request will be refused again
-  4  no such order or article
+  3  refused, by the API (4xx) or by a rule; the same request will be refused again
+  4  no such order, article, failure or replay
   5  the order ended as failed or needs-attention (with --watch or --wait)
   6  unavailable (unreachable, throttled, 5xx): repeat it, with the same --key
-  7  the order was not in a final state when --timeout was over";
+  7  the order, or the replay, was not at its end when --timeout was over
+  8  a message that was replayed failed again";
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +100,13 @@ pub(crate) enum Failure {
     NoSuchOrder(String),
     #[error("not in the stock table: {}", .0.join(", "))]
     NoSuchSku(Vec<String>),
+    #[error("not in the failure store: {}", .0.join(", "))]
+    NotInStore(Vec<String>),
+    #[error("there is no replay {0}")]
+    NoSuchReplay(String),
+    /// A rule of the failure store refuses it.
+    #[error("{0}")]
+    NotAllowed(String, #[source] Option<BoxError>),
     #[error("{message}")]
     Unexpected {
         message: String,
@@ -117,8 +136,11 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Input(_) => Exit::Usage,
-            Self::Refused(_) => Exit::Refused,
-            Self::NoSuchOrder(_) | Self::NoSuchSku(_) => Exit::NotFound,
+            Self::Refused(_) | Self::NotAllowed(..) => Exit::Refused,
+            Self::NoSuchOrder(_)
+            | Self::NoSuchSku(_)
+            | Self::NotInStore(_)
+            | Self::NoSuchReplay(_) => Exit::NotFound,
             Self::Unreachable { .. }
             | Self::ApiUnreachable { .. }
             | Self::Busy { .. }
@@ -174,6 +196,9 @@ impl Failure {
             Self::Input(_)
             | Self::NoSuchOrder(_)
             | Self::NoSuchSku(_)
+            | Self::NotInStore(_)
+            | Self::NoSuchReplay(_)
+            | Self::NotAllowed(..)
             | Self::Unexpected { .. }
             | Self::OutputClosed => None,
         }
@@ -207,6 +232,30 @@ impl Failure {
             _ => Self::unexpected(format!("{operation} failed"), error),
         }
     }
+
+    /// Classes an error of an adapter by the call to AWS that it comes from.
+    pub(crate) fn from_port(error: Unavailable) -> Self {
+        let service = error.service;
+        let classed = Err(error.source)
+            .or_else(|error| classed::<GetItemError>("dynamodb:GetItem", error))
+            .or_else(|error| classed::<PutItemError>("dynamodb:PutItem", error))
+            .or_else(|error| classed::<QueryError>("dynamodb:Query", error))
+            .or_else(|error| classed::<ScanError>("dynamodb:Scan", error))
+            .or_else(|error| classed::<TransactWriteItemsError>("dynamodb:PutItem", error))
+            .or_else(|error| classed::<BatchWriteItemError>("dynamodb:BatchWriteItem", error))
+            .or_else(|error| classed::<SendMessageError>("sqs:SendMessage", error))
+            .or_else(|error| classed::<InvokeError>("lambda:InvokeFunction", error));
+        classed.unwrap_or_else(|error| Self::unexpected(format!("{service} failed"), error))
+    }
+}
+
+/// The class of an error of one operation, or the error where it is of another.
+fn classed<E>(operation: &'static str, error: BoxError) -> Result<Failure, BoxError>
+where
+    E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let error = error.downcast::<SdkError<E, HttpResponse>>()?;
+    Ok(Failure::from_sdk(operation, *error))
 }
 
 fn from_service(
@@ -322,7 +371,7 @@ mod tests {
 
     #[test]
     fn every_exit_code_is_in_the_help() {
-        for code in 0..=Exit::StillUnderWay as u8 {
+        for code in 0..=Exit::FailedAgain as u8 {
             assert!(EXIT_CODES_HELP.contains(&format!("\n  {code}  ")), "{code}");
         }
     }

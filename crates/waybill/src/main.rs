@@ -1,4 +1,5 @@
-//! The command line of a Waybill deployment: place orders, follow them, seed stock.
+//! The command line of a Waybill deployment: place orders, follow them, seed stock,
+//! and see to what failed.
 //!
 //! The deployment is found by the outputs of its CloudFormation stack; region,
 //! profile, endpoint and credentials come from where the AWS CLI takes them.
@@ -13,11 +14,12 @@
 //! | 0 | done |
 //! | 1 | it cannot work as things are: credentials, permissions, stack, or a defect |
 //! | 2 | the command line or an input file is wrong |
-//! | 3 | the API refused the request (4xx); the same request will be refused again |
-//! | 4 | no such order or article |
+//! | 3 | refused, by the API (4xx) or by a rule; the same request will be refused again |
+//! | 4 | no such order, article, failure or replay |
 //! | 5 | the order ended as failed or needs-attention (with `--watch` or `--wait`) |
 //! | 6 | unavailable (unreachable, throttled, 5xx): repeat it, with the same `--key` |
-//! | 7 | the order was not in a final state when `--timeout` was over |
+//! | 7 | the order, or the replay, was not at its end when `--timeout` was over |
+//! | 8 | a message that was replayed failed again |
 
 mod api;
 mod cli;
@@ -25,8 +27,10 @@ mod commands;
 mod deployment;
 mod failure;
 mod items;
+mod operator;
 mod output;
 mod problem;
+mod records;
 mod transport;
 
 use std::process::ExitCode;

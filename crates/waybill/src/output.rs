@@ -78,15 +78,19 @@ impl Output {
     /// Colours a status as far as colour is wanted.
     pub(crate) fn status(self, status: &str) -> String {
         let code = match status {
-            "completed" => 32,
-            "failed" => 33,
+            "completed" | "resolved" => 32,
+            "failed" | "waiting" => 33,
             "needs-attention" => 31,
             _ => 36,
         };
-        if self.colour {
-            format!("\u{1b}[{code}m{}\u{1b}[0m", printable(status))
-        } else {
-            printable(status)
+        self.coloured(code, &printable(status))
+    }
+
+    /// Colours a text that is safe to print, as far as colour is wanted.
+    pub(crate) fn coloured(self, code: u8, text: &str) -> String {
+        match self.colour {
+            true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            false => text.to_owned(),
         }
     }
 }
@@ -187,7 +191,7 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
-fn printable_lines(text: &str) -> String {
+pub(crate) fn printable_lines(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(printable).collect();
     lines.join("\n")
 }

@@ -241,7 +241,7 @@ impl StockJournal for DynamoJournal {
         match self.write(self.transaction(record, Some(change))?).await {
             Ok(()) => Ok(Reserve::Done),
             Err(Refusal::Record(reason)) => {
-                let begin = DynamoDbStore::interpret_begin_failure(reason.item(), claim)?;
+                let begin = self.records.interpret_begin_failure(reason.item(), claim)?;
                 Ok(Reserve::Known(begin))
             }
             Err(Refusal::Order) => Ok(Reserve::OrderEnded),
@@ -279,9 +279,10 @@ impl DynamoJournal {
     ) -> Result<Option<BeginUndo>, StoreError> {
         match self.write(items).await {
             Ok(()) => Ok(None),
-            Err(Refusal::Record(reason)) => {
-                DynamoDbStore::interpret_undo_failure(reason.item(), claim).map(Some)
-            }
+            Err(Refusal::Record(reason)) => self
+                .records
+                .interpret_undo_failure(reason.item(), claim)
+                .map(Some),
             Err(Refusal::Order | Refusal::Lines(_)) => Err(StoreError::Invalid(
                 "fewer pieces are held than the record says".into(),
             )),

@@ -19,9 +19,9 @@ use crate::environment::{Environment, EnvironmentError};
 /// The table of effects, and the table in which the sandbox counts attempts.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    client: Client,
+    pub(super) client: Client,
     effects: String,
-    state: String,
+    pub(super) state: String,
 }
 
 /// One thing that happened.

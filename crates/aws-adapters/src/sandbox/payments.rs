@@ -5,6 +5,7 @@ use ports::{ChargeRequest, PaymentProvider, ProviderError, RefundRequest};
 
 use super::Simulated;
 use super::ledger::{Effect, Ledger, Written};
+use super::outage::Switch;
 
 /// Charges and refunds in the ledger.
 ///
@@ -15,9 +16,12 @@ use super::ledger::{Effect, Ledger, Written};
 /// | `sandbox_unavailable` | always fails transiently |
 /// | `sandbox_ambiguous` | charges, then its answer is lost, once |
 /// | anything else, as `pm_card_visa` | succeeds |
+///
+/// During an outage (see [`outage_key`](super::outage_key)) nobody is served.
 #[derive(Debug, Clone)]
 pub struct SandboxPayments {
     ledger: Ledger,
+    switch: Switch,
 }
 
 /// How a payment method makes the sandbox behave.
@@ -54,7 +58,8 @@ impl Behaviour {
 impl SandboxPayments {
     /// A provider with this ledger.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+        let switch = Switch::new(&ledger, "payment");
+        Self { ledger, switch }
     }
 
     async fn capture(
@@ -90,6 +95,22 @@ fn barred() -> Charge {
 
 impl PaymentProvider for SandboxPayments {
     async fn charge(&self, request: &ChargeRequest<'_>) -> Result<Charge, ProviderError> {
+        let call = self.switch.call(request.key).await?;
+        let charged = self.charge_once(request).await;
+        call.ended().await;
+        charged
+    }
+
+    async fn refund(&self, request: &RefundRequest<'_>) -> Result<Refund, ProviderError> {
+        let call = self.switch.call(request.key).await?;
+        let refunded = self.refund_once(request).await;
+        call.ended().await;
+        refunded
+    }
+}
+
+impl SandboxPayments {
+    async fn charge_once(&self, request: &ChargeRequest<'_>) -> Result<Charge, ProviderError> {
         let behaviour = Behaviour::of(request.method.as_str());
         match behaviour {
             Behaviour::Decline { code, message } => {
@@ -98,10 +119,10 @@ impl PaymentProvider for SandboxPayments {
                     message: message.to_owned(),
                 });
             }
-            Behaviour::NeverAnswer => return unavailable("it is unavailable"),
+            Behaviour::NeverAnswer => return failed("it never succeeds"),
             Behaviour::FailFirst(failures) => {
                 if self.ledger.count_attempt(request.key).await? <= failures {
-                    return unavailable("it fails the first times");
+                    return failed("it fails the first times");
                 }
             }
             Behaviour::Succeed | Behaviour::LoseFirstAnswer => {}
@@ -118,7 +139,7 @@ impl PaymentProvider for SandboxPayments {
         }
     }
 
-    async fn refund(&self, request: &RefundRequest<'_>) -> Result<Refund, ProviderError> {
+    async fn refund_once(&self, request: &RefundRequest<'_>) -> Result<Refund, ProviderError> {
         let captured = self
             .ledger
             .find_or_bar(request.order, request.charge_key)
@@ -142,8 +163,9 @@ impl PaymentProvider for SandboxPayments {
     }
 }
 
-fn unavailable<T>(why: &'static str) -> Result<T, ProviderError> {
-    Err(ProviderError::Unavailable(Box::new(Simulated(why))))
+/// What one order asks for says nothing about others: it must not open the circuit.
+fn failed<T>(why: &'static str) -> Result<T, ProviderError> {
+    Err(ProviderError::Failed(Box::new(Simulated(why))))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use ports::{CancelRequest, ProviderError, ShipRequest, Warehouse};
 
 use super::Simulated;
 use super::ledger::{Effect, Ledger, Written};
+use super::outage::Switch;
 
 /// Ships and cancels in the ledger.
 ///
@@ -13,28 +14,49 @@ use super::ledger::{Effect, Ledger, Written};
 /// | `00000` | refused |
 /// | `00001` | always fails transiently |
 /// | anything else | ships |
+///
+/// During an outage (see [`outage_key`](super::outage_key)) nobody is served.
 #[derive(Debug, Clone)]
 pub struct SandboxWarehouse {
     ledger: Ledger,
+    switch: Switch,
 }
 
 impl SandboxWarehouse {
     /// A warehouse with this ledger.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+        let switch = Switch::new(&ledger, "warehouse");
+        Self { ledger, switch }
     }
 }
 
 impl Warehouse for SandboxWarehouse {
     async fn ship(&self, request: &ShipRequest<'_>) -> Result<Shipment, ProviderError> {
+        let call = self.switch.call(request.key).await?;
+        let shipped = self.ship_once(request).await;
+        call.ended().await;
+        shipped
+    }
+
+    async fn cancel(&self, request: &CancelRequest<'_>) -> Result<Cancellation, ProviderError> {
+        let call = self.switch.call(request.key).await?;
+        let cancelled = self.cancel_once(request).await;
+        call.ended().await;
+        cancelled
+    }
+}
+
+impl SandboxWarehouse {
+    async fn ship_once(&self, request: &ShipRequest<'_>) -> Result<Shipment, ProviderError> {
         match request.ship_to.postal_code() {
             "00000" => Ok(Shipment::Refused {
                 code: "address-not-served".to_owned(),
                 message: "The warehouse does not ship to this address.".to_owned(),
             }),
             "00001" => {
-                let down = Simulated("the warehouse is unavailable");
-                Err(ProviderError::Unavailable(Box::new(down)))
+                // What one order asks for says nothing about others.
+                let failed = Simulated("it never ships there");
+                Err(ProviderError::Failed(Box::new(failed)))
             }
             _ => {
                 let reference = format!("sh_{}", request.order);
@@ -66,7 +88,10 @@ impl Warehouse for SandboxWarehouse {
         }
     }
 
-    async fn cancel(&self, request: &CancelRequest<'_>) -> Result<Cancellation, ProviderError> {
+    async fn cancel_once(
+        &self,
+        request: &CancelRequest<'_>,
+    ) -> Result<Cancellation, ProviderError> {
         let shipped = self
             .ledger
             .find_or_bar(request.order, request.ship_key)

@@ -76,7 +76,13 @@ async fn whoever_holds_no_claim_is_told_how_long_to_wait() {
         };
         let (_, error) = tokio::join!(bench.deliver(&first), early);
         let wait = LONGEST_LEASE.saturating_sub(Duration::from_secs(5));
-        assert_eq!(error.class(), Class::Deferred { delay: Some(wait) });
+        assert_eq!(
+            error.class(),
+            Class::Deferred {
+                delay: Some(wait),
+                fresh: false
+            }
+        );
         assert_eq!(error.name(), "ClaimHeld");
     }
 }
@@ -258,7 +264,13 @@ async fn without_time_left_nothing_is_begun() {
         let action = bench.action("t");
         let late = bench.deliver_within(Duration::ZERO, &action).await;
         let error = late.unwrap_err();
-        assert_eq!(error.class(), Class::Deferred { delay: None });
+        assert_eq!(
+            error.class(),
+            Class::Deferred {
+                delay: None,
+                fresh: false
+            }
+        );
         assert_eq!(bench.world.calls(), [], "{bench}");
     }
 }
@@ -271,7 +283,13 @@ async fn a_call_that_the_end_of_the_invocation_would_cut_off_is_not_begun() {
         let action = bench.action("t");
         let late = bench.deliver_within(too_short, &action).await;
         let error = late.unwrap_err();
-        assert_eq!(error.class(), Class::Deferred { delay: None });
+        assert_eq!(
+            error.class(),
+            Class::Deferred {
+                delay: None,
+                fresh: false
+            }
+        );
         bench.check(Progress::Untouched);
         let on_time = bench.deliver_within(PROVIDER_TIME_LIMIT, &action).await;
         on_time.unwrap();

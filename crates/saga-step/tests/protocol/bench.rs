@@ -1,14 +1,16 @@
 //! One pair of action and undo in a world of its own.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contracts::{CommandMessage, Event, Reason};
 use domain::stock::StockLevel;
 use domain::{EventKind, OrderId, Step};
-use message_worker::{Handler, RecordContext};
+use failures::Acknowledging;
+use message_worker::{Attribute, Handler, RecordContext};
 use payment_worker::Payments;
 use ports::Answer;
-use saga_step::{ClaimedSteps, StepError, StepHandler};
+use saga_step::{ClaimedSteps, Settled, StepError, StepHandler};
 use serde_json::{Value, json};
 use shipping_worker::Shipments;
 use stock_worker::Stock;
@@ -188,8 +190,26 @@ impl Bench {
     }
 
     /// Delivers a command once, without a queue around it.
-    pub(crate) async fn deliver(&self, body: &Value) -> Result<(), StepError> {
+    pub(crate) async fn deliver(&self, body: &Value) -> Result<Settled, StepError> {
         for_pair!(self, |handler| deliver(&handler, body).await)
+    }
+
+    /// Delivers a command that a replay sent, as the function has it: its failure
+    /// record is resolved when it was carried out to its end.
+    pub(crate) async fn deliver_replayed(
+        &self,
+        body: &Value,
+        attributes: BTreeMap<String, Attribute>,
+    ) -> Settled {
+        let message = CommandMessage::parse(&body.to_string()).unwrap();
+        let context = RecordContext::new("message-1", 1, Instant::now() + INVOCATION);
+        let context = context.with_attributes(attributes);
+        let store = self.world.clone();
+        for_pair!(self, |handler| {
+            let clock = self.world.clock();
+            let handler = Acknowledging::new(handler, "worker", move || store, clock);
+            handler.handle(message, &context).await.unwrap()
+        })
     }
 
     /// Sends commands and drives the worker until the queue is empty.
@@ -202,7 +222,7 @@ impl Bench {
         &self,
         time: Duration,
         body: &Value,
-    ) -> Result<(), StepError> {
+    ) -> Result<Settled, StepError> {
         let deadline = Instant::now() + time;
         for_pair!(self, |handler| deliver_until(&handler, body, deadline)
             .await)
@@ -276,34 +296,44 @@ impl Bench {
         assert_eq!(self.inbox.quarantined(), [] as [&str; 0], "{self}");
     }
 
-    fn payments(&self) -> impl Handler<Message = CommandMessage, Error = StepError> + use<> {
+    fn payments(
+        &self,
+    ) -> impl Handler<Message = CommandMessage, Output = Settled, Error = StepError> + use<> {
         let effects = Payments::new(self.world.clone(), self.world.clock());
         let steps = ClaimedSteps::new(self.world.clone(), effects, self.world.clock());
         StepHandler::new(Step::Charge, steps, self.world.clone())
     }
 
-    fn stock(&self) -> impl Handler<Message = CommandMessage, Error = StepError> + use<> {
+    fn stock(
+        &self,
+    ) -> impl Handler<Message = CommandMessage, Output = Settled, Error = StepError> + use<> {
         let steps = Stock::new(self.world.clone(), self.world.clock());
         StepHandler::new(Step::Reserve, steps, self.world.clone())
     }
 
-    fn shipments(&self) -> impl Handler<Message = CommandMessage, Error = StepError> + use<> {
+    fn shipments(
+        &self,
+    ) -> impl Handler<Message = CommandMessage, Output = Settled, Error = StepError> + use<> {
         let effects = Shipments::new(self.world.clone(), self.world.clock());
         let steps = ClaimedSteps::new(self.world.clone(), effects, self.world.clock());
         StepHandler::new(Step::Ship, steps, self.world.clone())
     }
 }
 
-async fn deliver<H>(handler: &H, body: &Value) -> Result<(), StepError>
+async fn deliver<H>(handler: &H, body: &Value) -> Result<Settled, StepError>
 where
-    H: Handler<Message = CommandMessage, Error = StepError>,
+    H: Handler<Message = CommandMessage, Output = Settled, Error = StepError>,
 {
     deliver_until(handler, body, Instant::now() + INVOCATION).await
 }
 
-async fn deliver_until<H>(handler: &H, body: &Value, deadline: Instant) -> Result<(), StepError>
+async fn deliver_until<H>(
+    handler: &H,
+    body: &Value,
+    deadline: Instant,
+) -> Result<Settled, StepError>
 where
-    H: Handler<Message = CommandMessage, Error = StepError>,
+    H: Handler<Message = CommandMessage, Output = Settled, Error = StepError>,
 {
     let message = CommandMessage::parse(&body.to_string())?;
     let context = RecordContext::new("message-1", 1, deadline);

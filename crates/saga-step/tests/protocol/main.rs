@@ -8,8 +8,10 @@
     reason = "a panic is the failure report of a test"
 )]
 
+mod acknowledged;
 mod at_once;
 mod bench;
+mod circuit;
 mod crashes;
 mod poison;
 mod repeats;

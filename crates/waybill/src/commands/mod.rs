@@ -1,7 +1,11 @@
 //! One module for each noun of the command line.
 
 pub(crate) mod completions;
+pub(crate) mod failures;
 pub(crate) mod order;
+pub(crate) mod queues;
+pub(crate) mod saga;
+pub(crate) mod sandbox;
 pub(crate) mod stock;
 
 use std::io::Read;

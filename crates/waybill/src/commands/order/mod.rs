@@ -3,7 +3,9 @@
 mod batch;
 mod list;
 mod place;
+mod republish;
 mod show;
+mod trace;
 mod view;
 mod watch;
 
@@ -21,6 +23,10 @@ pub(crate) enum Command {
     Show(show::Arguments),
     /// List orders by status, the newest first
     List(list::Arguments),
+    /// Show every message of an order on one time line, and where it waits
+    Trace(trace::Arguments),
+    /// Publish the events of an order again, with their sequence numbers
+    Republish(republish::Arguments),
 }
 
 impl Command {
@@ -29,6 +35,8 @@ impl Command {
             Self::Place(arguments) => Box::pin(arguments.run(context)).await,
             Self::Show(arguments) => Box::pin(arguments.run(context)).await,
             Self::List(arguments) => Box::pin(arguments.run(context)).await,
+            Self::Trace(arguments) => Box::pin(arguments.run(context)).await,
+            Self::Republish(arguments) => Box::pin(arguments.run(context)).await,
         }
     }
 }

@@ -1,0 +1,52 @@
+//! What becomes of messages that failed.
+//!
+//! ```text
+//! DLQ, quarantine ──drain──▶ failure store ──replay──▶ the consumer's queue
+//!                              ▲      ▲                        │
+//!             failed again ────┘      └──── acknowledged ──────┘
+//! ```
+//!
+//! The rules are pure: a [`Failure`] changes by a [`Change`], which is allowed or
+//! refused; groups, queries and plans are values. The store's port knows only
+//! create, replace and find. A record is replaced only in the version that was
+//! read, so two operators, a drain and a worker may all be at it at once.
+//!
+//! [`replay`] carries plans out, [`edit`] mends a message that cannot succeed as it is,
+//! and [`mask`] says what may be shown of one.
+
+mod acknowledging;
+mod automatic;
+mod change;
+mod drain;
+pub mod edit;
+mod failure;
+mod group;
+pub mod mask;
+mod notify;
+mod plan;
+mod ports;
+mod query;
+pub mod replay;
+mod source;
+
+pub use acknowledging::{Acknowledging, AcknowledgingError};
+pub use automatic::{AutomaticReplay, CircuitStates, Limits, Survey, due};
+pub use change::{Actor, Change, RESOLVED_RETENTION, Refused};
+pub use drain::{DRAIN, Drain, Drained};
+pub use failure::{
+    Failure, FailureId, HistoryEntry, Letter, Replay, ReplayId, Resolution, Status, Trouble, Value,
+};
+pub use group::{Group, GroupId, Summary, group_of, normalise, summarize};
+pub use notify::{NotTold, Notices};
+pub use plan::{Entry, EntryState, Plan, Progress, Runner, Tally};
+pub use ports::{
+    DeadLetter, DeadLetterQueues, FailureStore, GroupStore, Page, PlanStore, ReplayQueues,
+};
+pub use query::Query;
+pub use source::{DELIVERY_FAILED, DrainedQueue, RECEIVES_EXHAUSTED, UNEXPLAINED, UNKNOWN};
+
+/// The attribute of a replayed message that names its record.
+pub const FAILURE_ID: &str = "failureId";
+
+/// The attribute of a replayed message that names the replay.
+pub const REPLAY_ID: &str = "replayId";

@@ -1,0 +1,49 @@
+//! What came of a change to several failures.
+
+use serde::Serialize;
+
+use super::store::Changed;
+use crate::failure::{Exit, Failure};
+use crate::output::{Output, note};
+
+/// What is printed.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report {
+    changed: Vec<String>,
+    refused: Vec<Refusal>,
+    missing: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Refusal {
+    id: String,
+    why: String,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, id: &str, changed: &Changed) {
+        match changed {
+            Changed::Done => self.changed.push(id.to_owned()),
+            Changed::Missing => self.missing.push(id.to_owned()),
+            Changed::Refused(refused) => self.refused.push(Refusal {
+                id: id.to_owned(),
+                why: refused.to_string(),
+            }),
+        }
+    }
+
+    /// Prints it. What was refused or is not there decides how the command ends.
+    pub(super) fn print(self, done: &str, output: Output) -> Result<Exit, Failure> {
+        output.result(&self, |report| format!("{done} {}", report.changed.len()))?;
+        for refusal in &self.refused {
+            note(&format!("{}: {}", refusal.id, refusal.why));
+        }
+        if !self.missing.is_empty() {
+            return Err(Failure::NotInStore(self.missing));
+        }
+        Ok(match self.refused.is_empty() {
+            true => Exit::Ok,
+            false => Exit::Refused,
+        })
+    }
+}
