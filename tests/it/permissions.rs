@@ -51,7 +51,7 @@ struct Role {
     may_not: &'static [(&'static str, &'static str)],
 }
 
-const ROLES: [Role; 10] = [
+const ROLES: [Role; 11] = [
     Role {
         name: "OrderApiRole",
         may: &[
@@ -244,6 +244,20 @@ const ROLES: [Role; 10] = [
             ("dynamodb:GetItem", "OrdersTable"),
             ("dynamodb:GetItem", "ReplaysTable"),
             ("sns:Publish", "BusTopic"),
+        ],
+    },
+    Role {
+        name: "OrderRecoveryRole",
+        may: &[
+            ("sns:Publish", "BusTopic"),
+            ("dynamodb:UpdateItem", "OrdersTable"),
+        ],
+        may_not: &[
+            ("dynamodb:GetItem", "OrdersTable"),
+            ("dynamodb:UpdateItem", "StockTable"),
+            ("dynamodb:UpdateItem", "IdempotencyTable"),
+            ("states:StartExecution", "OrderSaga"),
+            ("sns:Publish", "NotificationsTopic"),
         ],
     },
 ];

@@ -273,6 +273,34 @@ async fn an_undo_that_fails_again_leaves_the_order_waiting_with_what_is_missing_
     finish_failures(&environment, &id).await;
 }
 
+#[tokio::test]
+async fn an_attempt_that_died_is_passed_over_by_the_next() {
+    let environment = Environment::connect().await;
+    let stuck = Stuck::by_a_stopped_saga(&environment).await;
+    let id = stuck.id();
+    let lost = environment.lose_capture(&id).await;
+    let mut tap = Tap::on_order(&environment, &id).await;
+
+    // The refund finds no capture and is tried again and again: the attempt waits for it.
+    let resume = ["saga", "resume", &id, "--yes", "--why", "try"];
+    let begun = environment
+        .waybill(&[&resume[..], &["--no-wait"]].concat())
+        .await;
+    assert_eq!(succeeded(&begun)["attempt"], format!("{id}-1"));
+    tap.next("payment.refund").await;
+    let explained = succeeded(&environment.waybill(&["saga", "explain", &id]).await);
+    assert_eq!(explained["cure"], "under-way", "{explained}");
+    environment.stop_recovery(&format!("{id}-1")).await;
+    environment.find_capture(&lost).await;
+
+    let resumed = succeeded(&environment.waybill(&resume).await);
+    assert_eq!(resumed["attempt"], format!("{id}-2"), "{resumed}");
+    assert_eq!(resumed["status"], "failed");
+    stuck.is_undone(&environment).await;
+    tap.close().await;
+    finish_failures(&environment, &id).await;
+}
+
 /// What the test let fail is processed, or replayed until it is.
 async fn finish_failures(environment: &Environment, id: &str) {
     wait_until(

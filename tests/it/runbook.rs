@@ -12,6 +12,9 @@ use waybill_tests::{Environment, Order, QUICKLY, Tap, messages, unique, wait_unt
 
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 
+/// For queues, the AWS CLI does not look at `AWS_ENDPOINT_URL`.
+const AWS_HERE: &str = r#"aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }"#;
+
 /// A section with commands.
 #[derive(Debug)]
 struct Section {
@@ -123,10 +126,10 @@ async fn run(
     let path = std::env::var("PATH").unwrap_or_default();
     let mut shell = Command::new("bash");
     shell
-        .args(["-euo", "pipefail", "-c", command])
+        .args(["-euo", "pipefail", "-c", &format!("{AWS_HERE}\n{command}")])
         .envs(variables)
         .env("WAYBILL_STACK", environment.stack())
-        .env("PATH", format!("{path}:{}", tools.display()));
+        .env("PATH", format!("{}:{path}", tools.display()));
     let ran = tokio::task::spawn_blocking(move || shell.output()).await;
     let output = ran.unwrap().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -162,7 +165,9 @@ async fn prepare(environment: &Environment, title: &str) -> Scene {
         }
         "ambiguous" => {
             let order = completed(environment).await;
-            let again = messages::command(&order, "payment.charge", charge_data());
+            // As the saga sent it: two mugs.
+            let data = messages::charge(2500, "pm_card_visa");
+            let again = messages::command(&order, "payment.charge", data);
             let id = failed(environment, "Payment", "ambiguous", &again).await;
             nothing
                 .with("FAILURE", &id)

@@ -148,6 +148,23 @@ impl Environment {
         );
     }
 
+    /// Stops an attempt to finish an order, as a person could.
+    pub async fn stop_recovery(&self, attempt: &str) {
+        let machine = self
+            .output("OrderRecoveryArn")
+            .replace(":stateMachine:", ":execution:");
+        let body = json!({ "executionArn": format!("{machine}:{attempt}") });
+        let answer = self
+            .json_call("states", "AWSStepFunctions.StopExecution", &body)
+            .await;
+        assert_eq!(
+            answer.status,
+            200,
+            "{attempt} was not stopped: {}",
+            answer.text()
+        );
+    }
+
     /// Answers a task with a failure, as a worker does that got a message which it cannot read.
     pub async fn fail_task(&self, token: &str, error: &str) {
         let body = json!({ "taskToken": token, "error": error, "cause": "a test says so" });

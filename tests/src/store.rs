@@ -142,6 +142,8 @@ fn as_it_was(failure: &Failure) -> QueuedMessage {
         "schemaHash": failure.schema_hash,
         "bodySha256": failure.letter.body_sha256,
         "correlationId": failure.correlation_id,
+        "messageId": trouble.source_message_id,
+        "sourceQueue": trouble.source_queue,
     });
     let own = failure.letter.attributes.iter();
     let own = own.filter_map(|(name, value)| match value {

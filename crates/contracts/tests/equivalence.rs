@@ -271,6 +271,9 @@ fn many_cases() -> ProptestConfig {
     }
 }
 
+/// As many faults as one answer lists.
+const MOST_FAULTS: usize = 100;
+
 /// Compares the verdicts on a request.
 ///
 /// A schema cannot add up: only the rules about all lines together may refuse what it accepts.
@@ -292,6 +295,8 @@ fn compare_request(request: &Value) -> Result<(), TestCaseError> {
             };
             prop_assert!(faults.iter().all(by_rule), "refused: {faults:?}");
         }
+        // A list that is full names the first faults only.
+        Err(RequestError::Invalid(faults)) if faults.len() == MOST_FAULTS => {}
         Err(RequestError::Invalid(faults)) => {
             for place in places {
                 let named = faults.iter().any(|fault| fault.pointer.starts_with(&place));

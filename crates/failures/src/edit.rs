@@ -266,6 +266,8 @@ mod tests {
             failed_at: actor().at,
             found_in: "quarantine".to_owned(),
             message_id: "f-1".to_owned(),
+            source_queue: None,
+            source_message_id: None,
         };
         Failure {
             id: FailureId::new("f-1"),

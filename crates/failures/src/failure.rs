@@ -195,6 +195,12 @@ pub struct Trouble {
     pub found_in: String,
     /// The id that it had there.
     pub message_id: String,
+    /// The ARN of the queue that the worker received it from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_queue: Option<String>,
+    /// The id that it had there, by which the worker's log lines name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_message_id: Option<String>,
 }
 
 /// A claim on the message by one replay.

@@ -131,6 +131,8 @@ impl DrainedQueue {
             failed_at: now,
             found_in: letter.queue.clone(),
             message_id: letter.message_id.clone(),
+            source_queue: None,
+            source_message_id: None,
         };
         match &letter.record {
             Some(record) => Trouble {
@@ -143,6 +145,8 @@ impl DrainedQueue {
                 failed_at: moment(&record.failed_at)
                     .unwrap_or(Timestamp::from_epoch_millis(letter.sent_at))
                     .min(now),
+                source_queue: record.source_queue.clone().and_then(presentable),
+                source_message_id: presentable(record.message_id.clone()),
                 ..unknown(UNKNOWN, Vec::new())
             },
             None if self.undelivered => unknown(DELIVERY_FAILED, delivery_error(letter)),

@@ -129,6 +129,8 @@ pub fn trouble(message_id: &str) -> Trouble {
         failed_at: timestamp(VirtualClock::START),
         found_in: "payment-dlq".to_owned(),
         message_id: message_id.to_owned(),
+        source_queue: None,
+        source_message_id: None,
     }
 }
 

@@ -151,6 +151,12 @@ impl Outside {
         self.get().circuit.is_at_rest()
     }
 
+    /// Whether the mapping is enabled in full.
+    pub(crate) fn lets_all_through(&self) -> bool {
+        let mapping = self.get().mapping;
+        mapping.switch == Switch::Enabled && mapping.concurrency == Some(FULL)
+    }
+
     pub(crate) fn controller(
         &self,
     ) -> Controller<Self, Self, Self, Self, Self, Self, testkit::VirtualClock> {

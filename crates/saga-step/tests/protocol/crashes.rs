@@ -111,8 +111,11 @@ impl Row {
         if self.ending == Ending::Short || self.ending == Ending::Ended {
             // Why it was taken back, the warehouse says in its own words when it is asked again.
             for (_, answer) in &mut answers {
-                if let Answer::Failure { cause, .. } = answer {
+                if let Answer::Failure { error, cause } = answer {
                     cause.clear();
+                    if *error == saga::ORDER_ENDED {
+                        *error = saga::SHIPMENT_REFUSED;
+                    }
                 }
             }
         }

@@ -154,7 +154,8 @@ pub(crate) fn state(step: Step, record: Option<&State>) -> StepState {
             let (stands, effect) = outcome(step, action);
             let effect = match stands {
                 Stands::No => effect,
-                Stands::Yes | Stands::Unknown => format!("{effect}, and it was undone"),
+                Stands::Yes => format!("{effect}, and it was undone"),
+                Stands::Unknown => "whatever it did was undone".to_owned(),
             };
             (Stage::Undone, (Stands::No, effect))
         }

@@ -100,6 +100,8 @@ fn one(detail: &Detail, output: Output) -> String {
     lines.field("attempts", &format!("{} the last time", detail.attempts));
     lines.maybe("first seen", summary.first_seen.as_deref());
     lines.field("found in", &detail.found_in);
+    lines.maybe("came from", detail.source_queue.as_deref());
+    lines.maybe("in the logs", detail.source_message_id.as_deref());
     lines.maybe("type", summary.message_type.as_deref());
     lines.maybe("message id", detail.event_id.as_deref());
     lines.maybe("correlation", detail.correlation_id.as_deref());

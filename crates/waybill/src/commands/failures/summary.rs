@@ -60,6 +60,9 @@ pub(super) struct Detail {
     pub(super) attempts: u32,
     pub(super) cause: Vec<String>,
     pub(super) found_in: String,
+    /// The queue that the worker received it from, and the id in the worker's log lines.
+    pub(super) source_queue: Option<String>,
+    pub(super) source_message_id: Option<String>,
     pub(super) event_id: Option<String>,
     pub(super) correlation_id: Option<String>,
     pub(super) schema: Option<String>,
@@ -104,6 +107,8 @@ impl Detail {
             attempts: failure.trouble.attempts,
             cause: failure.trouble.cause.clone(),
             found_in: failure.trouble.found_in.clone(),
+            source_queue: failure.trouble.source_queue.clone(),
+            source_message_id: failure.trouble.source_message_id.clone(),
             event_id: failure.event_id.clone(),
             correlation_id: failure.correlation_id.clone(),
             schema: failure.schema.clone(),
