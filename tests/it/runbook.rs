@@ -112,6 +112,11 @@ async fn follow(environment: &Environment, section: &Section) {
             "order {order}"
         );
     }
+    for name in ["FAILURE", "COPY", "OTHER", "GROUP"] {
+        if let Some(id) = scene.variables.get(name) {
+            forget(environment, id).await;
+        }
+    }
 }
 
 /// Runs one command as a person would, in a shell.
@@ -348,4 +353,28 @@ async fn group_of(environment: &Environment, failure: &str) -> String {
 async fn copy_of(environment: &Environment, failure: &str) -> String {
     let copy = show(environment, failure).await["editedAs"].clone();
     copy.as_str().unwrap().to_owned()
+}
+
+/// Removes a failure, or the failures of a group.
+async fn forget(environment: &Environment, id: &str) {
+    let one = failures::Query {
+        ids: vec![failures::FailureId::new(id)],
+        ..Default::default()
+    };
+    let group = failures::Query {
+        group: Some(failures::GroupId::new(id)),
+        ..Default::default()
+    };
+    let mut found = environment.failures(&one).await;
+    found.extend(environment.failures(&group).await);
+    for failure in found {
+        let id = aws_sdk_dynamodb::types::AttributeValue::S(failure.id.to_string());
+        let deleted = environment
+            .dynamodb
+            .delete_item()
+            .table_name(environment.output("FailuresTableName"))
+            .key("id", id)
+            .send();
+        deleted.await.unwrap();
+    }
 }
