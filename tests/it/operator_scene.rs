@@ -47,18 +47,18 @@ impl Scene {
 
     /// Puts a body into a consumer's dead-letter queue. Gives the id of its failure.
     pub(crate) async fn dead_letter(&self, consumer: &str, body: &str) -> String {
+        let id = Uuid::new_v4().to_string();
         let record = json!({
             "errorClass": "business", "errorName": self.error, "consumer": consumer.to_lowercase(),
             "cause": ["the test says so", "order 42 was not found"], "attempts": 5,
-            "bodySha256": "", "messageId": "m", "failedAt": "2026-11-21T17:56:15.859Z",
+            "bodySha256": "", "messageId": id, "failedAt": "2026-11-21T17:56:15.859Z",
         });
         let attribute = MessageAttributeValue::builder()
             .data_type("String")
             .string_value(record.to_string())
             .build()
             .unwrap();
-        let sent = self
-            .environment
+        self.environment
             .sqs
             .send_message()
             .queue_url(self.environment.dlq(consumer))
@@ -67,7 +67,7 @@ impl Scene {
             .send()
             .await
             .unwrap_or_else(|error| panic!("no dead letter: {error:?}"));
-        sent.message_id.unwrap()
+        id
     }
 
     /// Waits until all charges are in the failure store.

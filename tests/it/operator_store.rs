@@ -96,6 +96,15 @@ async fn what_is_shown_and_exported_has_no_token_and_no_address() {
 #[tokio::test]
 async fn what_is_archived_is_not_replayed_until_it_is_restored() {
     let scene = Scene::with(2, "pm_card_visa").await;
+    let dry = scene
+        .failures(&["archive", "--error", &scene.error, "--why", "not ours"])
+        .await;
+    assert_eq!(
+        (dry.code, &dry.json()["messages"]),
+        (0, &json!(2)),
+        "{dry:?}"
+    );
+    assert_eq!(scene.list(&["--status", "waiting"]).await.len(), 2);
     let archived = scene
         .failures(&[
             "archive",
@@ -105,6 +114,7 @@ async fn what_is_archived_is_not_replayed_until_it_is_restored() {
             "not ours",
             "--keep",
             "1d",
+            "--yes",
         ])
         .await;
     assert_eq!(archived.code, 0, "{archived:?}");
@@ -121,7 +131,9 @@ async fn what_is_archived_is_not_replayed_until_it_is_restored() {
     assert_eq!(refused.code, 3, "{refused:?}");
     let twice = scene.failures(&["archive", id, "--why", "again"]).await;
     assert_eq!(twice.code, 3, "{twice:?}");
-    let restored = scene.failures(&["restore", "--error", &scene.error]).await;
+    let restored = scene
+        .failures(&["restore", "--error", &scene.error, "--yes"])
+        .await;
     assert_eq!(array(&restored.json()["changed"]).len(), 2, "{restored:?}");
     assert_eq!(scene.list(&["--status", "waiting"]).await.len(), 2);
     assert!(scene.show(id).await["expiresAt"].is_null());
@@ -236,6 +248,7 @@ async fn done(scene: &Scene) {
             &scene.error,
             "--why",
             "the test is over",
+            "--yes",
         ])
         .await;
     assert_eq!(archived.code, 0, "{archived:?}");

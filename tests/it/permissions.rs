@@ -99,6 +99,7 @@ const ROLES: [Role; 11] = [
         may: &[
             ("dynamodb:PutItem", "IdempotencyTable"),
             ("dynamodb:UpdateItem", "OrdersTable"),
+            ("dynamodb:GetItem", "OrdersTable"),
             ("dynamodb:PutItem", "SandboxLedgerTable"),
             ("states:SendTaskFailure", "OrderSaga"),
             ("sqs:SendMessage", "QuarantineQueue"),
@@ -116,7 +117,7 @@ const ROLES: [Role; 11] = [
             ("lambda:InvokeFunction", "CircuitControlFunction"),
             ("dynamodb:GetItem", "StockTable"),
             ("dynamodb:UpdateItem", "StockTable"),
-            ("dynamodb:GetItem", "OrdersTable"),
+            ("dynamodb:PutItem", "OrdersTable"),
             ("dynamodb:DeleteItem", "IdempotencyTable"),
             ("dynamodb:UpdateItem", "SandboxLedgerTable"),
             ("dynamodb:PutItem", "AuditTable"),
@@ -145,12 +146,13 @@ const ROLES: [Role; 11] = [
     Role {
         name: "ShippingWorkerRole",
         may: &[
+            ("dynamodb:GetItem", "OrdersTable"),
             ("dynamodb:UpdateItem", "StockTable"),
             ("dynamodb:PutItem", "SandboxLedgerTable"),
         ],
         may_not: &[
             ("dynamodb:DeleteItem", "SandboxLedgerTable"),
-            ("dynamodb:GetItem", "OrdersTable"),
+            ("dynamodb:PutItem", "OrdersTable"),
             ("sqs:ReceiveMessage", "StockQueue"),
             ("sns:Publish", "BusTopic"),
         ],
@@ -427,8 +429,8 @@ async fn the_policies_of_the_payment_worker_open_its_own_doors_and_no_others() {
 
     assert!(denied(&read("StockTableName", &["sku"]).await), "the stock");
     assert!(
-        denied(&read("OrdersTableName", &["orderId"]).await),
-        "the orders"
+        denied(&read("AuditTableName", &["orderId", "entry"]).await),
+        "the audit trail"
     );
     let other = sqs
         .send_message()

@@ -331,6 +331,58 @@ fn a_subscription_delivers_raw_messages_filters_on_the_body_and_has_dead_letters
 }
 
 #[test]
+fn a_controller_that_fails_now_and_then_and_one_that_nobody_invokes_have_an_alarm_each() {
+    let template = Template::read();
+    let alarms = template.of_type("AWS::CloudWatch::Alarm");
+    let on = |metric: &str| {
+        let watches = |(_, alarm): &&(&String, &Value)| {
+            let watched = &alarm["Dimensions"][0]["Value"];
+            alarm["MetricName"] == metric && target(watched) == "CircuitControlFunction"
+        };
+        let found = alarms.iter().find(watches);
+        found
+            .unwrap_or_else(|| panic!("no alarm on {metric}"))
+            .1
+            .clone()
+    };
+    let failed = on("Errors");
+    assert_eq!(failed["DatapointsToAlarm"], 3, "{failed}");
+    assert_eq!(failed["EvaluationPeriods"], 5, "{failed}");
+    let silent = on("Invocations");
+    assert_eq!(
+        silent["ComparisonOperator"], "LessThanThreshold",
+        "{silent}"
+    );
+    assert_eq!(silent["TreatMissingData"], "breaching", "{silent}");
+    assert_eq!(silent["EvaluationPeriods"], 5, "{silent}");
+    for alarm in [failed, silent] {
+        assert_eq!(alarm["Period"], 60, "{alarm}");
+        assert_eq!(target(&alarm["AlarmActions"][0]), "AlarmsTopic", "{alarm}");
+    }
+}
+
+#[test]
+fn a_worker_may_open_its_own_circuit_only() {
+    let template = Template::read();
+    for (role, consumer) in [
+        ("PaymentWorkerRole", "payment"),
+        ("ShippingWorkerRole", "shipping"),
+    ] {
+        let role = template.resource(role);
+        let policies = role["Policies"].as_array().unwrap();
+        let statements = policies
+            .iter()
+            .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+        let on_circuits: Vec<_> = statements
+            .filter(|statement| target(&statement["Resource"]) == "CircuitsTable")
+            .collect();
+        assert_eq!(on_circuits.len(), 1, "{on_circuits:?}");
+        let keys = &on_circuits[0]["Condition"]["ForAllValues:StringEquals"];
+        assert_eq!(keys["dynamodb:LeadingKeys"], serde_json::json!([consumer]));
+    }
+}
+
+#[test]
 fn every_output_that_tools_rely_on_is_there() {
     let template = Template::read();
     let outputs = template.0["Outputs"].as_object().unwrap();
@@ -352,6 +404,7 @@ fn every_output_that_tools_rely_on_is_there() {
         "SandboxLedgerTableName",
         "CircuitsTableName",
         "CircuitControlFunctionName",
+        "WorkerConcurrency",
         "QuarantineQueueUrl",
     ]
     .map(str::to_owned)

@@ -32,6 +32,12 @@ async fn change(environment: &Environment, consumer: &str, expression: &str) {
         .update_expression(expression)
         .expression_attribute_values(":one", number(1))
         .expression_attribute_values(":wake", text("1"));
+    if expression.contains(":open") {
+        update = update
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":open", text("open"))
+            .expression_attribute_values(":never", number(4_102_444_800_000));
+    }
     if expression.contains(":at") {
         update = update
             .expression_attribute_values(":at", number(1_795_283_775_859))
@@ -79,4 +85,38 @@ async fn a_paused_consumer_is_held_back_until_it_is_resumed() {
     change(&environment, "notify", resume).await;
     until_state(&environment, "Notify", "Enabled").await;
     assert_eq!(environment.mapping("Notify").await, before);
+}
+
+/// No probe is due before the year 2100: for this circuit the controller is as good as dead.
+#[tokio::test]
+async fn an_open_circuit_that_nobody_closes_is_closed_by_force_and_lets_all_messages_pass() {
+    let _alone = super::alone().await;
+    let environment = Environment::connect().await;
+    let before = environment.mapping("Stock").await;
+    let open = "SET #state = :open, openedAt = :at, cause = :who, nextProbeAt = :never, \
+                wake = :wake ADD version :one";
+    change(&environment, "stock", open).await;
+    until_state(&environment, "Stock", "Disabled").await;
+
+    let resumed = environment.waybill(&["queues", "resume", "stock"]).await;
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!(environment.circuit("stock").await.state, "open");
+    assert_eq!(environment.mapping("Stock").await.state, "Disabled");
+
+    let forced = ["queues", "resume", "stock", "--force"];
+    let forced = environment.waybill(&forced).await;
+    assert_eq!(forced.code, 0, "{forced:?}");
+    let shown = forced.json();
+    assert_eq!(shown["circuit"]["state"], "closed", "{shown}");
+    let by = shown["resumed"]["by"].as_str().unwrap_or_default();
+    assert!(by.contains("arn:aws"), "who did it: {shown}");
+    until_state(&environment, "Stock", "Enabled").await;
+    assert_eq!(environment.mapping("Stock").await, before);
+    let at_rest = "people know that the circuit is closed";
+    wait_until(at_rest, A_MINUTE_OR_SO, async || {
+        let circuit = environment.circuit("stock").await;
+        let is_over = circuit.state == "closed" && !circuit.is_told;
+        is_over.then_some(()).ok_or(format!("{circuit:?}"))
+    })
+    .await;
 }

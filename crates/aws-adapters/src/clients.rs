@@ -1,5 +1,6 @@
 //! The AWS clients of a function.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -16,6 +17,7 @@ use crate::environment::{Environment, EnvironmentError};
 #[derive(Debug, Clone)]
 pub struct Clients {
     config: SdkConfig,
+    dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
 }
 
 impl Clients {
@@ -44,12 +46,15 @@ impl Clients {
         config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL"));
         Ok(Self {
             config: config.build(),
+            dynamodb: OnceLock::new(),
         })
     }
 
-    /// DynamoDB.
+    /// DynamoDB: one client, however many tables are asked through it. Making one
+    /// is a part of the cold start.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.config)
+        let client = || aws_sdk_dynamodb::Client::new(&self.config);
+        self.dynamodb.get_or_init(client).clone()
     }
 
     /// SNS.

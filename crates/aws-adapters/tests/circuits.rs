@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use aws_adapters::{DynamoCircuits, DynamoTrips};
 use circuit::{
-    Cause, Circuit, CircuitStore, HalfOpen, Observation, Opened, Pause, Saved, Settings, State,
-    Trips,
+    Cause, Circuit, CircuitStore, HalfOpen, Observation, Opened, Pause, Resumed, Saved, Settings,
+    State, Trips,
 };
 use idempotency::Millis;
 use testkit::VirtualClock;
@@ -123,14 +123,19 @@ async fn a_circuit_that_somebody_changed_in_the_meantime_is_not_overwritten() {
 async fn a_consumer_is_paused_and_resumed_once() {
     with_emulator(async |emulator| {
         let (circuits, _) = table(&emulator).await;
-        assert!(!circuits.resume("audit").await.unwrap());
+        let resumed = Resumed {
+            at: NOW,
+            by: "grace".to_owned(),
+        };
+        assert!(!circuits.resume("audit", &resumed).await.unwrap());
         circuits.pause("audit", &pause()).await.unwrap();
         let paused = circuits.load("audit").await.unwrap();
         assert_eq!(paused.pause, Some(pause()));
         assert_eq!(paused.state, State::Closed);
-        assert!(circuits.resume("audit").await.unwrap());
-        assert!(!circuits.resume("audit").await.unwrap());
-        assert_eq!(circuits.load("audit").await.unwrap().pause, None);
+        assert!(circuits.resume("audit", &resumed).await.unwrap());
+        assert!(!circuits.resume("audit", &resumed).await.unwrap());
+        let after = circuits.load("audit").await.unwrap();
+        assert_eq!((after.pause, after.resumed), (None, Some(resumed)));
     })
     .await;
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use circuit::{
-    Circuit, CircuitStore, Due, Mapping, Mappings, Meter, Observation, ProbeMessages, ProbeOutcome,
-    Saved, Settings, State, Switch, Telling, Wake, Wanted,
+    Circuit, CircuitStore, Due, Mappings, Meter, NotSettled, Observation, ProbeMessages,
+    ProbeOutcome, Saved, Settings, State, Telling, Wake, settle,
 };
 use idempotency::{Clock, Millis};
 use message_worker::cause_chain;
@@ -128,7 +128,7 @@ where
         let mut unfinished = Vec::new();
         let mut is_restless = false;
         for consumer in &self.consumers {
-            match self.reconcile_now(consumer).await {
+            match self.reconcile(consumer).await {
                 Ok(circuit) => is_restless |= !circuit.is_at_rest(),
                 Err(error) => unfinished.push(not_done(consumer, &error)),
             }
@@ -187,41 +187,34 @@ where
         consumer: &Consumer,
         mapped: Mapped,
     ) -> Result<Circuit, Unavailable> {
-        let circuit = self.ports.circuits.load(&consumer.name).await?;
-        if mapped == Mapped::WhereRestless && circuit.is_at_rest() {
-            return Ok(circuit);
+        if mapped == Mapped::WhereRestless {
+            let circuit = self.ports.circuits.load(&consumer.name).await?;
+            if circuit.is_at_rest() {
+                return Ok(circuit);
+            }
         }
-        self.reconcile(consumer, &circuit).await?;
+        let circuit = self.reconcile(consumer).await?;
         match circuit.due(self.clock.now(), &self.settings) {
             None => return Ok(circuit),
             Some(Due::Tell(telling)) => self.tell(consumer, &circuit, telling).await?,
             Some(Due::Probe) => self.probe(consumer, &circuit).await?,
             Some(Due::Raise) => self.raise(consumer, &circuit).await?,
         }
-        self.reconcile_now(consumer).await
+        self.reconcile(consumer).await
     }
 
-    async fn reconcile_now(&self, consumer: &Consumer) -> Result<Circuit, Unavailable> {
-        let circuit = self.ports.circuits.load(&consumer.name).await?;
-        self.reconcile(consumer, &circuit).await?;
-        Ok(circuit)
-    }
-
-    /// Makes the mapping as the circuit wants it.
-    async fn reconcile(&self, consumer: &Consumer, circuit: &Circuit) -> Result<(), Unavailable> {
+    /// Makes the mapping as the circuit wants it, and gives the circuit.
+    async fn reconcile(&self, consumer: &Consumer) -> Result<Circuit, Unavailable> {
         let name = consumer.name.as_str();
-        let mapping = self.ports.mappings.look(name).await?;
-        let wanted = circuit.wanted(consumer.concurrency);
-        if mapping.switch == Switch::Changing || is_as_wanted(mapping, wanted) {
-            return Ok(());
-        }
-        tracing::info!(consumer = name, ?mapping, ?wanted, "the mapping is changed");
-        self.ports
-            .mappings
-            .set(name, wanted)
-            .await
-            .inspect_err(|error| {
-                let cause = cause_chain(error).join(": ");
+        let Ports {
+            circuits, mappings, ..
+        } = &self.ports;
+        let settled = settle(circuits, mappings, name, consumer.concurrency).await;
+        settled.map_err(|error| match error {
+            NotSettled::Unread(error) => error,
+            NotSettled::Restless => Unavailable::new("DynamoDB", error),
+            NotSettled::Unchanged(error) => {
+                let cause = cause_chain(&error).join(": ");
                 self.ports.meter.happened(name, "MappingUpdateFailed");
                 tracing::error!(
                     consumer = name,
@@ -229,7 +222,9 @@ where
                     error_name = "MappingUpdateFailed",
                     "the mapping could not be changed"
                 );
-            })
+                error
+            }
+        })
     }
 
     /// People are told by whoever writes first that they will be.
@@ -247,7 +242,8 @@ where
             .people
             .tell(&notice::of(&claimed, telling, now))
             .await?;
-        self.apply(&consumer.name, &Observation::Told).await?;
+        let told = Observation::Told(telling);
+        self.apply(&consumer.name, &told).await?;
         Ok(())
     }
 
@@ -369,15 +365,6 @@ where
             };
             let seconds = self.clock.now().since(since).as_secs();
             self.ports.meter.hindered(&consumer.name, seconds);
-        }
-    }
-}
-
-fn is_as_wanted(mapping: Mapping, wanted: Wanted) -> bool {
-    match wanted {
-        Wanted::Disabled => mapping.switch == Switch::Disabled,
-        Wanted::Enabled(concurrency) => {
-            mapping.switch == Switch::Enabled && mapping.concurrency == Some(concurrency)
         }
     }
 }

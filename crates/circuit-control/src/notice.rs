@@ -60,7 +60,7 @@ fn still_open(circuit: &Circuit, now: Millis) -> String {
     };
     format!(
         "The outside party of {consumer} has not served for {minutes} minutes, since {}; {probes}. \
-         Messages wait in the queue for up to four days. Speak to the outside party.",
+         Messages wait in the queue for up to twelve days. Speak to the outside party.",
         since(circuit)
     )
 }

@@ -22,6 +22,8 @@ pub struct Circuit {
     pub telling_until: Option<Millis>,
     /// Somebody's wish that nothing be processed, whatever the circuit says.
     pub pause: Option<Pause>,
+    /// The end of the last pause.
+    pub resumed: Option<Resumed>,
 }
 
 /// Where a circuit stands.
@@ -68,6 +70,15 @@ pub struct Pause {
     pub by: String,
     /// Why.
     pub why: String,
+}
+
+/// A person's order to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resumed {
+    /// When it was given.
+    pub at: Millis,
+    /// By whom.
+    pub by: String,
 }
 
 /// The pace of a recovery.
@@ -135,8 +146,8 @@ pub enum Observation<'a> {
     Raised(u32),
     /// A controller begins to tell people.
     TellingBegun,
-    /// People have been told.
-    Told,
+    /// People have been told this, whatever the circuit has become since.
+    Told(Telling),
 }
 
 /// What people are to be told.
@@ -181,6 +192,7 @@ impl Circuit {
             told_at: None,
             telling_until: None,
             pause: None,
+            resumed: None,
         }
     }
 
@@ -210,8 +222,15 @@ impl Circuit {
                 let is_free = open.probe_until.is_none_or(|until| until <= now);
                 (is_free && open.next_probe_at <= now).then_some(Due::Probe)
             }
-            State::HalfOpen(half) => (half.raise_at <= now).then_some(Due::Raise),
+            State::HalfOpen(half) => (self.raise_at(*half, settings) <= now).then_some(Due::Raise),
         }
+    }
+
+    /// While it was paused nothing passed, so that time has shown nothing.
+    fn raise_at(&self, half: HalfOpen, settings: &Settings) -> Millis {
+        let resumed = self.resumed.as_ref();
+        let shown = resumed.map(|resumed| resumed.at.plus(settings.ramp_interval));
+        shown.map_or(half.raise_at, |shown| shown.max(half.raise_at))
     }
 
     fn telling(&self, now: Millis, settings: &Settings) -> Option<Telling> {
@@ -222,6 +241,8 @@ impl Circuit {
             (State::Closed, None) => None,
             (State::Closed, Some(_)) => Some(Telling::Closed),
             (_, None) => Some(Telling::Opened),
+            // Who paused it knows that nothing passes.
+            (_, Some(_)) if self.pause.is_some() => None,
             (_, Some(told)) => (now.since(told) >= settings.reminder).then_some(Telling::StillOpen),
         }
     }
@@ -269,13 +290,27 @@ impl Circuit {
                 telling_until: Some(now.plus(settings.telling_limit)),
                 ..self.clone()
             }),
-            (Observation::Told, state) => Some(Self {
-                told_at: (*state != State::Closed).then_some(now),
+            // What people know follows from what they were told, not from what is the case
+            // now: where the two differ, the next notice is due.
+            (Observation::Told(telling), _) => Some(Self {
+                told_at: (*telling != Telling::Closed).then_some(now),
                 telling_until: None,
                 ..self.clone()
             }),
             // It was opened or closed in the meantime.
             (Observation::ProbeBegun | Observation::Probed(_) | Observation::Raised(_), _) => None,
+        }
+    }
+
+    /// The circuit after a person's order that all messages pass, whatever it has
+    /// seen: closed, and not paused. It opens again if it trips again.
+    #[must_use]
+    pub fn forced(&self, resumed: Resumed) -> Self {
+        Self {
+            opened_at: None,
+            pause: None,
+            resumed: Some(resumed),
+            ..self.with(State::Closed)
         }
     }
 
@@ -389,7 +424,7 @@ mod tests {
     fn an_opened_circuit_disables_its_mapping_and_waits_before_it_probes() {
         let open = open();
         assert_eq!(open.wanted(FULL), Wanted::Disabled);
-        let told = next(&open, &Observation::Told, 1);
+        let told = next(&open, &Observation::Told(Telling::Opened), 1);
         assert_eq!(told.due(after(29), &settings()), None);
         assert_eq!(told.due(after(30), &settings()), Some(Due::Probe));
     }
@@ -402,7 +437,7 @@ mod tests {
 
     #[test]
     fn while_a_probe_is_under_way_none_is_begun() {
-        let told = next(&open(), &Observation::Told, 1);
+        let told = next(&open(), &Observation::Told(Telling::Opened), 1);
         let probing = next(&told, &Observation::ProbeBegun, 30);
         assert_eq!(probing.due(after(89), &settings()), None);
         assert_eq!(probing.due(after(90), &settings()), Some(Due::Probe));
@@ -410,7 +445,7 @@ mod tests {
 
     #[test]
     fn each_failed_probe_doubles_the_wait_up_to_a_limit() {
-        let mut circuit = next(&open(), &Observation::Told, 0);
+        let mut circuit = next(&open(), &Observation::Told(Telling::Opened), 0);
         let mut now = 30;
         for wait in [30, 60, 120, 120, 120] {
             circuit = next(&circuit, &Observation::Probed(ProbeOutcome::Unhealthy), now);
@@ -466,7 +501,7 @@ mod tests {
         );
         let telling = next(&open, &Observation::TellingBegun, 0);
         assert_eq!(telling.due(after(1), &settings()), None);
-        let told = next(&telling, &Observation::Told, 1);
+        let told = next(&telling, &Observation::Told(Telling::Opened), 1);
         assert_eq!(told.due(after(2), &settings()), None);
         let probing = next(&told, &Observation::ProbeBegun, 900);
         assert_eq!(
@@ -480,9 +515,81 @@ mod tests {
             Some(Due::Tell(Telling::Closed))
         );
         assert!(!circuit.is_at_rest());
-        let circuit = next(&circuit, &Observation::Told, 91);
+        let circuit = next(&circuit, &Observation::Told(Telling::Closed), 91);
         assert!(circuit.is_at_rest());
         assert_eq!(circuit.due(after(10_000), &settings()), None);
+    }
+
+    #[test]
+    fn a_circuit_that_closes_while_people_are_told_of_its_opening_tells_them_of_the_end() {
+        let telling = next(&open(), &Observation::TellingBegun, 0);
+        let half = next(&telling, &Observation::Probed(ProbeOutcome::Healthy), 30);
+        let closed = next(&half, &Observation::Raised(2), 31);
+        let told = next(&closed, &Observation::Told(Telling::Opened), 32);
+        assert_eq!(
+            told.due(after(33), &settings()),
+            Some(Due::Tell(Telling::Closed))
+        );
+    }
+
+    #[test]
+    fn a_circuit_that_opens_while_people_are_told_of_its_end_tells_them_of_the_opening() {
+        let told = next(&half_open(), &Observation::Told(Telling::Opened), 31);
+        let closed = next(&told, &Observation::Raised(2), 90);
+        let telling = next(&closed, &Observation::TellingBegun, 91);
+        let again = next(&telling, &Observation::Tripped("again"), 92);
+        let told = next(&again, &Observation::Told(Telling::Closed), 93);
+        assert_eq!(
+            told.due(after(94), &settings()),
+            Some(Due::Tell(Telling::Opened))
+        );
+    }
+
+    fn paused(circuit: Circuit) -> Circuit {
+        let pause = Some(Pause {
+            at: after(5),
+            by: "ada".to_owned(),
+            why: "maintenance".to_owned(),
+        });
+        Circuit { pause, ..circuit }
+    }
+
+    fn resumed(seconds: u64) -> Resumed {
+        Resumed {
+            at: after(seconds),
+            by: "ada".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_pause_does_not_count_towards_the_next_step_of_the_ramp() {
+        let told = next(&half_open(), &Observation::Told(Telling::Opened), 31);
+        let going_on = Circuit {
+            resumed: Some(resumed(300)),
+            ..told
+        };
+        assert_eq!(going_on.due(after(359), &settings()), None);
+        assert_eq!(going_on.due(after(360), &settings()), Some(Due::Raise));
+    }
+
+    #[test]
+    fn people_are_not_reminded_of_an_open_circuit_while_it_is_paused() {
+        let told = next(&open(), &Observation::Told(Telling::Opened), 1);
+        assert_eq!(paused(told).due(after(10_000), &settings()), None);
+    }
+
+    #[test]
+    fn a_circuit_that_is_forced_passes_everything_and_people_hear_that_it_is_closed() {
+        for circuit in [open(), half_open(), paused(open())] {
+            let told = next(&circuit, &Observation::Told(Telling::Opened), 40);
+            let forced = told.forced(resumed(50));
+            assert_eq!(forced.wanted(FULL), Wanted::Enabled(FULL));
+            assert_eq!(forced.hindered_since(), None);
+            assert_eq!(
+                forced.due(after(51), &settings()),
+                Some(Due::Tell(Telling::Closed))
+            );
+        }
     }
 
     #[test]
@@ -554,7 +661,7 @@ mod tests {
                 prop_assert!(now < 10_000, "it does not end: {circuit:?}");
                 let observation = match circuit.due(after(now), &settings) {
                     None => None,
-                    Some(Due::Tell(_)) => Some(Observation::Told),
+                    Some(Due::Tell(telling)) => Some(Observation::Told(telling)),
                     Some(Due::Raise) => Some(Observation::Raised(full)),
                     Some(Due::Probe) if untested > 0 => {
                         untested -= 1;

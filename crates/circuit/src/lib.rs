@@ -28,14 +28,16 @@ mod breaker;
 mod circuit;
 mod counter;
 mod ports;
+mod settle;
 
 pub use breaker::{AlwaysClosed, Breaker, Call, LocalBreaker, Probing, Verdict};
 pub use circuit::{
-    Circuit, Due, HalfOpen, Observation, Open, Pause, ProbeOutcome, Settings, State, Telling,
-    Wanted,
+    Circuit, Due, HalfOpen, Observation, Open, Pause, ProbeOutcome, Resumed, Settings, State,
+    Telling, Wanted,
 };
 pub use counter::{Cause, Counter, Health, Limits};
 pub use ports::{
     CircuitStore, Mapping, Mappings, Meter, Opened, ProbeAnswer, ProbeMessages, Saved, Switch,
     Taken, Trips, Wake,
 };
+pub use settle::{NotSettled, settle};

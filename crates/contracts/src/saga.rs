@@ -16,6 +16,8 @@ pub const SHIPMENT_REFUSED: &str = "Waybill.ShipmentRefused";
 pub const ALREADY_UNDONE: &str = "Waybill.AlreadyUndone";
 /// The action came after its order had ended; it was not carried out, or was taken back.
 pub const ORDER_ENDED: &str = "Waybill.OrderEnded";
+/// The undo came after its order had been completed; nothing was undone.
+pub const ORDER_COMPLETED: &str = "Waybill.OrderCompleted";
 /// The command could not be read; it waits in quarantine.
 pub const BAD_MESSAGE: &str = "Waybill.BadMessage";
 

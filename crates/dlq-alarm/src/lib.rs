@@ -16,7 +16,7 @@ use aws_adapters::count;
 use aws_lambda_events::event::sns::SnsEvent;
 use failures::{
     AutomaticReplay, CircuitStates, DeadLetterQueues, Drain, Drained, DrainedQueue, FailureStore,
-    GroupStore, NotTold, Notices, ReplayQueues,
+    GroupStore, NotTold, Notices, Ran, ReplayQueues,
 };
 use futures_util::{StreamExt, stream};
 use idempotency::{Clock, Millis};
@@ -157,7 +157,10 @@ where
                 count(&[("consumer", consumer)], "FailuresOpen", open);
             }
         }
-        let sent = automatic.run(survey, until).await?;
+        let Ran { sent, not_sent } = automatic.run(survey, until).await?;
+        if not_sent > 0 {
+            count(&[], "AutomaticReplaysNotSent", not_sent);
+        }
         if sent > 0 {
             count(&[], "AutomaticReplays", sent);
             tracing::info!(sent, "failures were replayed by themselves");

@@ -20,7 +20,7 @@ use crate::drain::MOST_CONFLICTS;
 use crate::failure::{Failure, FailureId, ReplayId, Status};
 use crate::group::GroupId;
 use crate::notify::after;
-use crate::ports::{FailureStore, GroupStore, ReplayQueues};
+use crate::ports::{FailureStore, GroupStore, ReplayQueues, SendError};
 use crate::query::Query;
 
 /// Who the automatic replay is in a record's history.
@@ -78,19 +78,24 @@ pub fn due(failures: &[Failure], now: Timestamp, limits: &Limits) -> Vec<Failure
     }
     let due = groups
         .values()
-        .flat_map(|group| due_of_group(group, now, limits));
-    due.take(limits.per_run).collect()
+        .map(|group| due_of_group(group, now, limits));
+    let due: Vec<_> = due.collect();
+    // One of each group first, then the second of each: a large group that comes early
+    // takes nothing from the others.
+    let longest = due.iter().map(Vec::len).max().unwrap_or_default();
+    let in_turn = (0..longest).flat_map(|turn| due.iter().filter_map(move |ids| ids.get(turn)));
+    in_turn.take(limits.per_run).cloned().collect()
 }
 
 fn due_of_group(group: &[&Failure], now: Timestamp, limits: &Limits) -> Vec<FailureId> {
-    // What an earlier run claimed and did not send is under way, but for the sending.
-    let abandoned = group.iter().filter(|it| is_abandoned(it, now, limits));
-    let abandoned: Vec<_> = abandoned.map(|failure| failure.id.clone()).collect();
-    if !abandoned.is_empty() {
-        return abandoned;
-    }
+    // What an earlier run claimed and may not have sent. It goes with the rest, and is the
+    // canary where one is needed.
+    let abandoned = group
+        .iter()
+        .filter(|it| is_abandoned(it, now, limits) && has_replays_left(it, limits));
+    let mut due: Vec<_> = abandoned.map(|failure| failure.id.clone()).collect();
     if group.iter().any(|it| is_in_flight(it, now, limits)) {
-        return Vec::new();
+        return due;
     }
     let mut ready: Vec<_> = group
         .iter()
@@ -103,8 +108,15 @@ fn due_of_group(group: &[&Failure], now: Timestamp, limits: &Limits) -> Vec<Fail
     } else {
         1
     };
-    let ready = ready.into_iter().take(most);
-    ready.map(|failure| failure.id.clone()).collect()
+    let ready = ready.into_iter().take(most.saturating_sub(due.len()));
+    due.extend(ready.map(|failure| failure.id.clone()));
+    due
+}
+
+/// Each attempt counts, also one whose message was not sent: what can never be sent is
+/// for a person, and keeps nothing behind it.
+fn has_replays_left(failure: &Failure, limits: &Limits) -> bool {
+    failure.automatic_replays < limits.replays
 }
 
 fn is_ready(failure: &Failure, now: Timestamp, limits: &Limits) -> bool {
@@ -113,8 +125,16 @@ fn is_ready(failure: &Failure, now: Timestamp, limits: &Limits) -> bool {
         .saturating_mul(2_u32.saturating_pow(failure.automatic_replays));
     failure.status == Status::Waiting
         && failure.trouble.class == TRANSIENT
-        && failure.automatic_replays < limits.replays
-        && now >= after(failure.joined_at(), wait)
+        && has_replays_left(failure, limits)
+        && now >= after(last_tried(failure), wait)
+}
+
+/// When it last failed, or was last refused by the queue.
+fn last_tried(failure: &Failure) -> Timestamp {
+    let replay = failure.replay.as_ref();
+    let claimed = replay.filter(|replay| replay.automatic && replay.sent_at.is_none());
+    let joined = failure.joined_at();
+    claimed.map_or(joined, |replay| replay.claimed_at.max(joined))
 }
 
 /// Another's claim is never looked at: it is for whoever made it.
@@ -129,10 +149,12 @@ fn is_abandoned(failure: &Failure, now: Timestamp, limits: &Limits) -> bool {
     })
 }
 
+/// What was abandoned is not waited for.
 fn is_in_flight(failure: &Failure, now: Timestamp, limits: &Limits) -> bool {
-    automatic_claim(failure).is_some_and(|claim| {
-        now < after(claim.sent_at.unwrap_or(claim.claimed_at), limits.in_flight)
-    })
+    !is_abandoned(failure, now, limits)
+        && automatic_claim(failure).is_some_and(|claim| {
+            now < after(claim.sent_at.unwrap_or(claim.claimed_at), limits.in_flight)
+        })
 }
 
 /// Whether an automatic replay succeeded lately, and none has failed since.
@@ -164,6 +186,33 @@ pub struct Survey {
     /// Whether all were seen before the time was over.
     pub complete: bool,
     transient: Vec<Failure>,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// Messages that were sent.
+    pub sent: usize,
+    /// Messages that were due and are not known to be sent.
+    pub not_sent: usize,
+}
+
+/// Why a message was not replayed.
+#[derive(Debug, thiserror::Error)]
+enum NotReplayed {
+    #[error(transparent)]
+    Store(#[from] Unavailable),
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+impl NotReplayed {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "AutomaticReplayFailed",
+            Self::Send(_) => "AutomaticReplayNotSent",
+        }
+    }
 }
 
 /// Replays what passes by itself.
@@ -234,30 +283,33 @@ where
         Ok(survey)
     }
 
-    /// Sends what is due, and says how many messages that were.
+    /// Sends what is due, and says how many messages that were, and how many were not sent.
     ///
     /// Nothing is sent on half a survey: it might miss what is under way. A message that
     /// could not be sent is logged, and sent by a later run.
     ///
     /// # Errors
     /// Where it could not be told what is due.
-    pub async fn run(&self, survey: Survey, until: Millis) -> Result<usize, Unavailable> {
+    pub async fn run(&self, survey: Survey, until: Millis) -> Result<Ran, Unavailable> {
+        let mut ran = Ran::default();
         if !survey.complete {
-            return Ok(0);
+            return Ok(ran);
         }
         let mut failures = self.of_healthy_consumers(survey.transient).await?;
         self.add_canaries(&mut failures).await?;
-        let mut sent = 0;
         for id in due(&failures, self.now(), &self.limits) {
             if self.clock.now() >= until {
                 break;
             }
             match self.replay(&id).await {
-                Ok(was_sent) => sent += usize::from(was_sent),
-                Err(error) => not_sent(&id, &error),
+                Ok(was_sent) => ran.sent += usize::from(was_sent),
+                Err(error) => {
+                    ran.not_sent += 1;
+                    not_sent(&id, &error);
+                }
             }
         }
-        Ok(sent)
+        Ok(ran)
     }
 
     async fn of_healthy_consumers(
@@ -304,7 +356,7 @@ where
     }
 
     /// Claims a message, and sends it. `false` where another was faster.
-    async fn replay(&self, id: &FailureId) -> Result<bool, Unavailable> {
+    async fn replay(&self, id: &FailureId) -> Result<bool, NotReplayed> {
         let Some(failure) = self.failures.get(id).await? else {
             return Ok(false);
         };
@@ -319,22 +371,50 @@ where
         let Some(replay) = claimed.replay.clone() else {
             return Ok(false);
         };
-        self.queues
+        let sent = self
+            .queues
             .send(&replay.destination, &claimed.letter, id, &replay.id)
-            .await?;
-        self.mark_sent(claimed, &replay.id).await?;
+            .await;
+        if let Err(error) = sent {
+            self.give_back(claimed, &replay.id, &error).await?;
+            return Err(error.into());
+        }
+        let replay = replay.id;
+        self.add(claimed, &Change::Sent { replay }).await?;
         Ok(true)
+    }
+
+    /// What was certainly not sent waits again. Where nobody knows, the claim stays, and a
+    /// later run takes it up.
+    async fn give_back(
+        &self,
+        claimed: Failure,
+        replay: &ReplayId,
+        error: &SendError,
+    ) -> Result<(), Unavailable> {
+        let SendError::Refused(cause) = error else {
+            return Ok(());
+        };
+        let unclaim = Change::Unclaim {
+            replay: replay.clone(),
+            why: format!("not sent: {}", cause_chain(cause).join(": ")),
+        };
+        self.add(claimed, &unclaim).await
     }
 
     /// A claim for this run, also on what a run before it claimed and did not send.
     fn claim(&self, failure: &Failure, now: Timestamp) -> Option<Failure> {
         let abandoned = is_abandoned(failure, now, &self.limits);
+        let abandoned = abandoned && has_replays_left(failure, &self.limits);
         if !abandoned && !is_ready(failure, now, &self.limits) {
             return None;
         }
-        // A run that ended had claimed it under the same id: to the worker and to the
-        // record it is the same replay.
-        let replay = ReplayId::new(format!("automatic-{}-{}", failure.failed, failure.id));
+        // What a run that ended had claimed keeps its id, whatever was counted since: to
+        // the worker and to the record it is the same replay.
+        let claimed = automatic_claim(failure).map(|replay| replay.id.clone());
+        let replay = claimed.unwrap_or_else(|| {
+            ReplayId::new(format!("automatic-{}-{}", failure.failed, failure.id))
+        });
         let change = Change::Claim {
             replay,
             destination: failure.consumer.clone(),
@@ -365,13 +445,11 @@ where
         Ok(())
     }
 
-    async fn mark_sent(&self, mut claimed: Failure, replay: &ReplayId) -> Result<(), Unavailable> {
-        let change = Change::Sent {
-            replay: replay.clone(),
-        };
+    /// Makes a change to a record that this run has claimed, also over others' changes.
+    async fn add(&self, mut claimed: Failure, change: &Change) -> Result<(), Unavailable> {
         for _ in 0..MOST_CONFLICTS {
             // The worker may have been faster: then there is nothing to say any more.
-            let Ok(next) = claimed.after(&change, &actor(self.now())) else {
+            let Ok(next) = claimed.after(change, &actor(self.now())) else {
                 return Ok(());
             };
             if self.failures.replace(&next).await? {
@@ -397,11 +475,11 @@ fn actor(at: Timestamp) -> Actor {
     }
 }
 
-fn not_sent(failure: &FailureId, error: &Unavailable) {
+fn not_sent(failure: &FailureId, error: &NotReplayed) {
     tracing::error!(
         %failure,
         cause = cause_chain(error).join(": "),
-        error_name = "AutomaticReplayFailed",
+        error_name = error.name(),
         "a failure was not replayed; a later run tries again"
     );
 }

@@ -8,6 +8,7 @@ use crate::failure::{
     Failure, FailureId, HistoryEntry, Replay, ReplayId, Resolution, Status, Trouble,
 };
 use crate::group::group_of;
+use crate::source::UNKNOWN;
 
 /// How long a resolved or edited record is kept.
 pub const RESOLVED_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -23,6 +24,12 @@ const LONGEST_DETAIL: usize = 400;
 
 /// So many bytes has a note or an outcome at most.
 const LONGEST_TEXT: usize = 2000;
+
+/// In the history: a replay came back to a dead-letter queue.
+pub(crate) const FAILED_AGAIN: &str = "failed-again";
+
+/// In the history: a consumer processed it that is not its own.
+pub(crate) const PROCESSED_ELSEWHERE: &str = "processed-elsewhere";
 
 /// A drain repeats what it did a moment ago, not what it did a hundred failures ago.
 const MOST_DEAD_LETTERS: usize = 100;
@@ -63,15 +70,29 @@ pub enum Change {
         /// Why.
         why: String,
     },
-    /// A worker processed the message of this replay.
+    /// A worker processed the message of this replay. It ends the failure only where the
+    /// worker is that of the failure's own consumer: what another did with a copy does
+    /// not mend what failed, so then it waits again.
     Acknowledge {
         /// Which replay.
         replay: ReplayId,
         /// What became of it.
         outcome: String,
     },
-    /// The message came back to a dead-letter queue.
-    FailAgain(Box<Trouble>),
+    /// The message of a replay came back to a dead-letter queue. Where another replay has
+    /// the record by now it is counted, and that replay keeps it.
+    FailAgain {
+        /// Which replay failed.
+        replay: ReplayId,
+        /// What went wrong.
+        trouble: Box<Trouble>,
+    },
+    /// The same failure lies in a dead-letter queue once more: its worker ended after it
+    /// had moved the message and before the queue heard of it.
+    FindAgain {
+        /// The id of the dead letter.
+        message_id: String,
+    },
     /// A person says that it is done.
     Resolve {
         /// What was done about it.
@@ -171,9 +192,13 @@ impl Failure {
             }
             Change::Acknowledge { replay, outcome } => {
                 self.may_be_acknowledged(replay)?;
-                next.resolve("resolved", outcome, actor);
+                next.acknowledge(replay, outcome, actor)?;
             }
-            Change::FailAgain(trouble) => next.fail_again(trouble, actor)?,
+            Change::FailAgain { replay, trouble } => next.fail_again(replay, trouble, actor)?,
+            Change::FindAgain { message_id } => {
+                next.add_dead_letter(message_id)?;
+                next.record(actor, "found-again", format!("as {message_id}"));
+            }
             Change::Resolve { why } => {
                 self.must_be("resolving", &[Status::Waiting, Status::Replaying])?;
                 next.resolve("resolved-by-hand", why, actor);
@@ -272,24 +297,74 @@ impl Failure {
         }
     }
 
+    /// The end, if the consumer that failed has processed it now.
+    fn acknowledge(
+        &mut self,
+        replay: &ReplayId,
+        outcome: &str,
+        actor: &Actor,
+    ) -> Result<(), Refused> {
+        if self.consumer == actor.name || self.consumer == UNKNOWN {
+            self.resolve("resolved", outcome, actor);
+            return Ok(());
+        }
+        // Where it waits already, this is a duplicate.
+        self.must_be("resolving", &[Status::Replaying])?;
+        self.wait();
+        let story = format!("processed by {}, which is not its consumer", actor.name);
+        self.record(
+            actor,
+            PROCESSED_ELSEWHERE,
+            of_replay(replay, &format!("{story}: {outcome}")),
+        );
+        Ok(())
+    }
+
     /// There is a message now that failed, so it waits. Not where an edited copy took its
-    /// place: one of the two is enough.
-    fn fail_again(&mut self, trouble: &Trouble, actor: &Actor) -> Result<(), Refused> {
-        if self.dead_letters.contains(&trouble.message_id) {
-            return Err(Refused::Known);
-        }
-        if self.dead_letters.len() >= MOST_DEAD_LETTERS {
-            self.dead_letters.remove(0);
-        }
-        self.dead_letters.push(trouble.message_id.clone());
+    /// place: one of the two is enough. And not where another replay is under way: it
+    /// may succeed, and what waits could be sent beside it.
+    fn fail_again(
+        &mut self,
+        replay: &ReplayId,
+        trouble: &Trouble,
+        actor: &Actor,
+    ) -> Result<(), Refused> {
+        self.add_dead_letter(&trouble.message_id)?;
         self.failed += 1;
+        self.record(actor, FAILED_AGAIN, of_replay(replay, &trouble.name));
+        if self.is_replayed_by_another(replay) {
+            return Ok(());
+        }
         self.group = group_of(&self.consumer, trouble);
         self.trouble = trouble.clone();
         if self.status != Status::Edited {
             self.wait();
         }
-        self.record(actor, "failed-again", trouble.name.clone());
         Ok(())
+    }
+
+    fn is_replayed_by_another(&self, than: &ReplayId) -> bool {
+        let current = self.replay.as_ref();
+        self.status == Status::Replaying && current.is_some_and(|current| current.id != *than)
+    }
+
+    fn add_dead_letter(&mut self, message_id: &str) -> Result<(), Refused> {
+        if self.dead_letters.iter().any(|known| known == message_id) {
+            return Err(Refused::Known);
+        }
+        if self.dead_letters.len() >= MOST_DEAD_LETTERS {
+            self.dead_letters.remove(0);
+        }
+        self.dead_letters.push(message_id.to_owned());
+        Ok(())
+    }
+
+    /// What the history says that a replay came to, by the name of the action.
+    pub(crate) fn end_of_replay(&self, action: &str, replay: &ReplayId) -> Option<&str> {
+        let beginning = of_replay(replay, "");
+        let entries = self.history.iter().rev();
+        let mut ends = entries.filter(|entry| entry.action == action);
+        ends.find_map(|entry| entry.detail.strip_prefix(&beginning))
     }
 
     fn wait(&mut self) {
@@ -323,6 +398,11 @@ impl Failure {
             }),
         }
     }
+}
+
+/// So that [`Failure::end_of_replay`] finds it.
+fn of_replay(replay: &ReplayId, detail: &str) -> String {
+    format!("replay {replay}: {detail}")
 }
 
 /// The beginning of a text.

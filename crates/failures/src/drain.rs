@@ -13,7 +13,7 @@ use message_worker::cause_chain;
 use ports::Unavailable;
 use serde::Serialize;
 
-use crate::change::{Actor, Change, Refused};
+use crate::change::{Actor, Change, FAILED_AGAIN, Refused};
 use crate::failure::{Failure, FailureId, ReplayId};
 use crate::group::{Group, GroupId, normalise};
 use crate::ports::{DeadLetter, DeadLetterQueues, FailureStore, GroupStore};
@@ -207,15 +207,47 @@ impl<Q: DeadLetterQueues, F: FailureStore, G: GroupStore, C: Clock> Drain<Q, F, 
         let now = self.now();
         let mut record = queue.failure(letter, now);
         record.record(&actor(now), "stored", story);
-        if self.failures.create(&record).await? {
-            let how = How::Stored;
-            return Ok(Kept { how, record });
+        if let Some(kept) = self.create_or_join(&record, letter).await? {
+            return Ok(kept);
         }
-        // A drain that ended before it deleted the message, or one beside this one.
-        let known = self.failures.get(&record.id).await?;
-        let record = known.ok_or(NotKept::Contended("failure"))?;
-        let how = How::Known;
-        Ok(Kept { how, record })
+        // Another message has the id that this one says it had.
+        record.id = FailureId::new(&letter.message_id);
+        let kept = self.create_or_join(&record, letter).await?;
+        kept.ok_or(NotKept::Contended("failure"))
+    }
+
+    /// Creates a record, or adds the dead letter to the record of this id if it is of the
+    /// same message. `None` if it is of another one.
+    async fn create_or_join(
+        &self,
+        new: &Failure,
+        letter: &DeadLetter,
+    ) -> Result<Option<Kept>, NotKept> {
+        let found = Change::FindAgain {
+            message_id: letter.message_id.clone(),
+        };
+        for _ in 0..MOST_CONFLICTS {
+            if self.failures.create(new).await? {
+                let (how, record) = (How::Stored, new.clone());
+                return Ok(Some(Kept { how, record }));
+            }
+            let Some(known) = self.failures.get(&new.id).await? else {
+                continue;
+            };
+            if known.letter.body_sha256 != new.letter.body_sha256 {
+                return Ok(None);
+            }
+            let how = How::Known;
+            // Refused is what is in the record: a drain ended before it deleted the
+            // message, or there is one beside this one.
+            let Ok(record) = known.after(&found, &actor(self.now())) else {
+                return Ok(Some(Kept { how, record: known }));
+            };
+            if self.failures.replace(&record).await? {
+                return Ok(Some(Kept { how, record }));
+            }
+        }
+        Err(NotKept::Contended("failure"))
     }
 
     /// Adds a dead letter to the record that it is a replay of.
@@ -238,7 +270,10 @@ impl<Q: DeadLetterQueues, F: FailureStore, G: GroupStore, C: Clock> Drain<Q, F, 
                 return self.store(queue, letter, story).await;
             }
             let now = self.now();
-            let change = Change::FailAgain(Box::new(queue.trouble(letter, now)));
+            let change = Change::FailAgain {
+                replay: replay.clone(),
+                trouble: Box::new(queue.trouble(letter, now)),
+            };
             match record.after(&change, &actor(now)) {
                 Ok(next) => {
                     if self.failures.replace(&next).await? {
@@ -320,7 +355,7 @@ impl Failure {
             .history
             .iter()
             .rev()
-            .find(|entry| entry.action == "failed-again");
+            .find(|entry| entry.action == FAILED_AGAIN);
         again.map_or(self.stored_at, |entry| entry.at)
     }
 }

@@ -9,9 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::group::GroupId;
 
-/// The id of a failure: the id that its message had in the dead-letter queue.
+/// The id of a failure: the id that its message had in the queue from which a worker
+/// moved it, or the id that it has in the dead-letter queue where no worker did.
 ///
-/// A drain that is repeated finds the record that it wrote the first time.
+/// A drain that is repeated finds the record that it wrote the first time, and a message
+/// that its worker moved twice is one record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FailureId(String);

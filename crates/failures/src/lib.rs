@@ -30,7 +30,7 @@ pub mod replay;
 mod source;
 
 pub use acknowledging::{Acknowledging, AcknowledgingError};
-pub use automatic::{AutomaticReplay, CircuitStates, Limits, Survey, due};
+pub use automatic::{AutomaticReplay, CircuitStates, Limits, Ran, Survey, due};
 pub use change::{Actor, Change, RESOLVED_RETENTION, Refused};
 pub use drain::{DRAIN, Drain, Drained};
 pub use failure::{
@@ -41,6 +41,7 @@ pub use notify::{NotTold, Notices};
 pub use plan::{Entry, EntryState, Plan, Progress, Runner, Tally};
 pub use ports::{
     DeadLetter, DeadLetterQueues, FailureStore, GroupStore, Page, PlanStore, ReplayQueues,
+    SendError,
 };
 pub use query::Query;
 pub use source::{DELIVERY_FAILED, DrainedQueue, RECEIVES_EXHAUSTED, UNEXPLAINED, UNKNOWN};

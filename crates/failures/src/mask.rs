@@ -2,8 +2,10 @@
 //!
 //! A task token is a capability, so it is never shown: not in a body that is cut off
 //! or broken either, because whoever reads it there can use it all the same. Personal
-//! data is shown only to those who ask for it.
+//! data is shown only to those who ask for it. Where it stands is known in a JSON
+//! object alone, so any other body is withheld from everybody else.
 
+use contracts::parse_strict;
 use serde_json::Value;
 
 /// Stands for a task token. A body that is edited carries it in the token's place.
@@ -12,11 +14,16 @@ pub const TOKEN_MASK: &str = "(task token)";
 /// Stands for a value that is personal data.
 pub const PERSONAL_MASK: &str = "(personal data)";
 
-/// Stands for a body that may hold personal data and cannot be taken apart.
-pub const WITHHELD: &str = "(no JSON, and it may hold personal data)";
+/// Stands for a text inside a message that may hold personal data and cannot be taken
+/// apart.
+pub const WITHHELD: &str = "(withheld: no JSON, so it may hold personal data)";
 
-/// The name of the token's attribute, in lower case.
-const TOKEN: &str = "tasktoken";
+/// Stands, after [`TOKEN_MASK`], for what follows a token's name in a text that is no
+/// JSON: where the token ends cannot be known.
+pub const REST_WITHHELD: &str = "(the rest is withheld)";
+
+/// The letters of the name of the token's attribute.
+const TOKEN: [char; 9] = ['t', 'a', 's', 'k', 't', 'o', 'k', 'e', 'n'];
 
 /// What lies below these names is personal data as a whole.
 const PERSONAL_TREES: [&str; 3] = ["shipto", "address", "shippingaddress"];
@@ -34,53 +41,78 @@ const PERSONAL_FIELDS: [&str; 9] = [
     "recipient",
 ];
 
-/// A body without its task token, wherever in it a token is. A body without one stays
-/// as it is, to the letter.
-pub fn without_token(body: &str) -> String {
-    if !mentions(body, &[TOKEN]) && !body.contains("\\u") {
-        return body.to_owned();
+/// A body as it may be shown: never with a task token, and with personal data only
+/// where `personal` says so. What need not be hidden stays as it is, to the letter.
+///
+/// Without `personal`, a body that is no JSON object is withheld: its length in bytes
+/// and its SHA-256 are told instead.
+pub fn displayed(body: &str, personal: bool) -> String {
+    if personal {
+        return without_token(body);
     }
-    match serde_json::from_str::<Value>(body) {
-        Ok(mut message) => {
-            let before = message.clone();
-            mask_tokens(&mut message);
-            // Of a name that is there twice, a reader keeps one and the text has both.
-            if message == before && !mentions(body, &[TOKEN]) {
-                return body.to_owned();
-            }
-            message.to_string()
-        }
-        Err(_) => mask_tokens_in_text(body),
+    // The token first: a mask in a name's place would hide what it is the name of.
+    let shown = without_token(body);
+    match serde_json::from_str::<Value>(&shown) {
+        Ok(message) if message.is_object() => masked(&shown, message, &mask_personal),
+        _ => withheld(body),
     }
 }
 
-/// A body without personal data. What is no JSON and has a name of personal data in it
-/// is withheld as a whole.
-pub fn without_personal_data(body: &str) -> String {
-    match serde_json::from_str::<Value>(body) {
-        Ok(mut message) => {
-            let before = message.clone();
-            mask_personal(&mut message);
-            if message == before {
-                return body.to_owned();
-            }
-            message.to_string()
-        }
-        Err(_) if mentions_personal_data(body) => WITHHELD.to_owned(),
-        Err(_) => body.to_owned(),
+/// A body without its task token, wherever in it a token is. A body without one stays
+/// as it is, to the letter. Of a text that is no JSON, all that follows a token's name
+/// is withheld.
+pub fn without_token(body: &str) -> String {
+    if body == TOKEN_MASK {
+        return body.to_owned();
     }
+    match serde_json::from_str::<Value>(body) {
+        Ok(message) => masked(body, message, &mask_tokens),
+        Err(_) => match token_name_end(body) {
+            Some(end) => format!("{}{TOKEN_MASK} {REST_WITHHELD}", &body[..end]),
+            None => body.to_owned(),
+        },
+    }
+}
+
+/// Of a name that is there twice, a reader keeps one and the text has both; so the text
+/// stays only where each name is there once.
+fn masked(body: &str, mut message: Value, mask: &dyn Fn(&mut Value)) -> String {
+    let before = message.clone();
+    mask(&mut message);
+    match message == before && parse_strict(body.as_bytes()).is_ok() {
+        true => body.to_owned(),
+        false => message.to_string(),
+    }
+}
+
+fn withheld(body: &str) -> String {
+    format!(
+        "(withheld: no JSON object, so it may hold personal data; {} bytes, SHA-256 {})",
+        body.len(),
+        crate::edit::sha256(body)
+    )
 }
 
 fn mask_tokens(value: &mut Value) {
     match value {
+        Value::Object(fields) if names_token(fields.values()) => {
+            fields
+                .values_mut()
+                .for_each(|field| mask_whole(field, TOKEN_MASK));
+        }
         Value::Object(fields) => {
             for (name, field) in fields {
-                if plain(name) == TOKEN {
+                if token_name_end(name).is_some() {
                     *field = Value::String(TOKEN_MASK.to_owned());
                 } else {
                     mask_tokens(field);
                 }
             }
+        }
+        Value::Array(items) if names_token(items.iter()) => {
+            items
+                .iter_mut()
+                .for_each(|item| mask_whole(item, TOKEN_MASK));
         }
         Value::Array(items) => items.iter_mut().for_each(mask_tokens),
         // A message inside a text, as a topic wraps it.
@@ -89,22 +121,45 @@ fn mask_tokens(value: &mut Value) {
     }
 }
 
+/// Whether one of these values is the token's name: the token is then its neighbour.
+fn names_token<'a>(mut values: impl Iterator<Item = &'a Value>) -> bool {
+    values.any(|value| {
+        let text = value.as_str().filter(|text| *text != TOKEN_MASK);
+        text.is_some_and(|text| {
+            letters(text, Escapes::Skipped)
+                .into_iter()
+                .map(|(letter, _)| letter)
+                .eq(TOKEN)
+        })
+    })
+}
+
 fn mask_personal(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
                 if is_personal(&plain(name), field) {
-                    mask_whole(field);
+                    mask_whole(field, PERSONAL_MASK);
                 } else {
                     mask_personal(field);
                 }
             }
         }
         Value::Array(items) => items.iter_mut().for_each(mask_personal),
-        Value::String(text) if text.trim_start().starts_with(['{', '[']) => {
-            *text = without_personal_data(text);
-        }
+        Value::String(text) => *text = without_personal_data(text),
         _ => {}
+    }
+}
+
+/// A text inside a message: a message of its own, or a part of one, or plain words.
+fn without_personal_data(text: &str) -> String {
+    match serde_json::from_str::<Value>(text) {
+        Ok(inner) => masked(text, inner, &mask_personal),
+        Err(_) if text.trim_start().starts_with(['{', '[']) => WITHHELD.to_owned(),
+        Err(_) if text.contains(['{', '[', '"']) && mentions_personal_data(text) => {
+            WITHHELD.to_owned()
+        }
+        Err(_) => text.to_owned(),
     }
 }
 
@@ -115,12 +170,14 @@ fn is_personal(name: &str, field: &Value) -> bool {
 }
 
 /// Masks each value and leaves the names: what is missing in an address can be seen.
-fn mask_whole(value: &mut Value) {
+fn mask_whole(value: &mut Value, mask: &str) {
     match value {
-        Value::Object(fields) => fields.values_mut().for_each(mask_whole),
-        Value::Array(items) => items.iter_mut().for_each(mask_whole),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(|field| mask_whole(field, mask)),
+        Value::Array(items) => items.iter_mut().for_each(|item| mask_whole(item, mask)),
         Value::Null => {}
-        other => *other = Value::String(PERSONAL_MASK.to_owned()),
+        other => *other = Value::String(mask.to_owned()),
     }
 }
 
@@ -129,80 +186,65 @@ fn plain(name: &str) -> String {
     name.chars()
         .filter(|letter| letter.is_alphanumeric())
         .collect::<String>()
-        .to_ascii_lowercase()
-}
-
-fn mentions(text: &str, names: &[&str]) -> bool {
-    let text = plain(text);
-    names.iter().any(|name| text.contains(name))
+        .to_lowercase()
 }
 
 /// Names that are ordinary words count only as the name of a field.
 fn mentions_personal_data(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    mentions(text, &PERSONAL_TREES)
+    let lower = text.to_lowercase();
+    let plain = plain(text);
+    PERSONAL_TREES.iter().any(|name| plain.contains(name))
         || PERSONAL_FIELDS
             .iter()
             .any(|name| lower.contains(&format!("\"{name}")))
 }
 
-/// Masks what follows the token's name in a text that is no JSON: to the end of the
-/// quotation that it stands in, or to the end of the word, or to the end of the text.
-fn mask_tokens_in_text(text: &str) -> String {
-    // Bytes stay in their places.
-    let lower = text.to_ascii_lowercase();
-    let mut masked = String::new();
-    let mut from = 0;
-    while let Some(found) = find_token_name(&lower[from..]) {
-        let name_end = from + found;
-        let rest = &text[name_end..];
-        let quote = rest
-            .find(|letter: char| {
-                !matches!(
-                    letter,
-                    '"' | '\'' | '\\' | ':' | '=' | ' ' | '\t' | '\n' | '\r'
-                )
-            })
-            .unwrap_or(rest.len());
-        let delimiter = opening_quotation(&rest[..quote]);
-        let value = &rest[quote..];
-        let length = value_length(value, delimiter);
-        masked.push_str(&text[from..name_end + quote]);
-        masked.push_str(TOKEN_MASK);
-        from = name_end + quote + length;
+/// What a letter behind a backslash is: in a JSON text the end of an escape such as
+/// `\n`, elsewhere a letter like any other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    Skipped,
+    Letters,
+}
+
+/// Where the first name of a token ends, in bytes. Case, escapes and all that is no
+/// letter do not count.
+fn token_name_end(text: &str) -> Option<usize> {
+    let ends = [Escapes::Skipped, Escapes::Letters].map(|escapes| {
+        let letters = letters(text, escapes);
+        let found = letters
+            .windows(TOKEN.len())
+            .find(|window| window.iter().map(|(letter, _)| *letter).eq(TOKEN));
+        found.and_then(|window| window.last()).map(|(_, end)| *end)
+    });
+    ends.into_iter().flatten().min()
+}
+
+/// The letters of a text in lower case, each with the place where it ends in the text.
+fn letters(text: &str, escapes: Escapes) -> Vec<(char, usize)> {
+    let mut letters = Vec::new();
+    let mut escaped = false;
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let code_point = escaped.then(|| code_point(rest)).flatten();
+        let (letter, length) = code_point.unwrap_or((first, first.len_utf8()));
+        rest = &rest[length..];
+        let skipped = escaped && code_point.is_none() && escapes == Escapes::Skipped;
+        if letter.is_alphabetic() && !skipped {
+            let end = text.len() - rest.len();
+            letters.extend(letter.to_lowercase().map(|letter| (letter, end)));
+        }
+        // An escape may stand for the backslash of the next one.
+        escaped = letter == '\\';
     }
-    masked.push_str(&text[from..]);
-    masked
+    letters
 }
 
-/// Where the first name of a token ends.
-fn find_token_name(lower: &str) -> Option<usize> {
-    ["tasktoken", "task_token", "task-token", "task token"]
-        .iter()
-        .filter_map(|name| Some(lower.find(name)? + name.len()))
-        .min()
-}
-
-/// The quotation mark, with its backslashes, that opens a value.
-fn opening_quotation(between: &str) -> Option<&str> {
-    let quote = between.rfind(['"', '\''])?;
-    // What closes the name is no opening: a colon lies between the two.
-    let colon = between.rfind([':', '='])?;
-    (colon < quote).then(|| between[colon + 1..=quote].trim_start())
-}
-
-fn value_length(value: &str, delimiter: Option<&str>) -> usize {
-    let end = match delimiter {
-        Some(delimiter) => value
-            .match_indices(delimiter)
-            .map(|(at, _)| at)
-            .find(|&at| {
-                // One backslash more means that the quotation mark belongs to the value.
-                !value[..at].ends_with('\\')
-            }),
-        None => value.find(|letter: char| letter.is_whitespace() || ",}&;\"'".contains(letter)),
-    };
-    end.unwrap_or(value.len())
+/// The character of `uXXXX` at the beginning of a text, and the length of that in bytes.
+fn code_point(text: &str) -> Option<(char, usize)> {
+    let digits = text.strip_prefix('u')?.get(..4)?;
+    let code = u32::from_str_radix(digits, 16).ok()?;
+    Some((char::from_u32(code)?, 1 + digits.len()))
 }
 
 #[cfg(test)]
@@ -214,12 +256,15 @@ mod tests {
     #[track_caller]
     fn hides(body: &str) -> String {
         assert!(body.contains("AAAAKg"), "the test has a token in {body}");
-        let shown = without_token(body);
-        assert!(
-            !shown.contains("AAAAKg") && !shown.contains("MPLE"),
-            "{shown}"
-        );
+        let shown = displayed(body, true);
+        for shown in [&shown, &displayed(body, false)] {
+            assert!(
+                !shown.contains("AAAAKg") && !shown.contains("MPLE"),
+                "{shown}"
+            );
+        }
         assert!(shown.contains(TOKEN_MASK), "{shown}");
+        assert_eq!(without_token(&shown), shown, "a mask is masked again");
         shown
     }
 
@@ -227,24 +272,53 @@ mod tests {
     fn a_token_is_never_shown_wherever_it_is() {
         hides(&format!(r#"{{"id":"a","tasktoken":"{SECRET}"}}"#));
         hides(&format!(r#"{{"data":{{"taskToken":"{SECRET}"}}}}"#));
+        hides(&format!(r#"{{"data":{{"myTaskToken2":"{SECRET}"}}}}"#));
         hides(&format!(r#"[{{"task_token":["{SECRET}"]}}]"#));
         hides(&format!(
             r#"{{"Message":"{{\"tasktoken\":\"{SECRET}\",\"a\":1}}"}}"#
         ));
         hides(&format!(r#"{{"t\u0061sktoken":"{SECRET}"}}"#));
+        hides(&format!(r#"{{"task\ntoken":"{SECRET}"}}"#));
+        hides(&format!(r#"["tasktoken","{SECRET}"]"#));
+        hides(&format!(r#"{{"Name":"taskToken","Value":"{SECRET}"}}"#));
     }
 
     #[test]
-    fn a_token_is_hidden_in_a_body_that_is_broken_as_well() {
-        let shown = hides(&format!(r#"{{"tasktoken":"{SECRET}","data":{{"amount":1"#));
-        assert!(shown.ends_with(r#","data":{"amount":1"#), "{shown}");
+    fn what_follows_a_tokens_name_in_a_body_that_is_broken_is_withheld() {
+        let shown = hides(&format!(
+            r#"{{"id":"a","tasktoken":"{SECRET}","data":{{"amount":1"#
+        ));
+        assert_eq!(
+            shown,
+            format!(r#"{{"id":"a","tasktoken{TOKEN_MASK} {REST_WITHHELD}"#)
+        );
         hides(&format!(r#"{{"tasktoken" : "{SECRET}"#));
         hides(&format!(r#"{{"tasktoken":"AAAAKg\"{SECRET}""#));
+        hides(&format!(r#"{{"tasktoken":["x","{SECRET}"],"#));
+        hides(&format!(r#"{{"tasktoken":{{"Value":"{SECRET}"#));
         hides(&format!(r#""{{\"tasktoken\":\"{SECRET}\",\"data\":1"#));
         hides(&format!("tasktoken={SECRET}&a=1"));
         hides(&format!("{{'tasktoken': '{SECRET}', }}"));
         let escaped = SECRET.replace('/', "\\/");
         hides(&format!(r#"{{"tasktoken":"{escaped}","data"#));
+    }
+
+    #[test]
+    fn a_tokens_name_is_known_however_it_is_written() {
+        for name in [
+            "t\\u0061sktoken",
+            "\\u0074\\u0061\\u0073\\u006B\\u0074oken",
+            "t\\\\u0061sktoken",
+            "t\\u005cu0061sktoken",
+            "TASK-TOKEN",
+            "Task.\n Token",
+            "task\\ntoken",
+            "C:\\tasktoken",
+            "tas\u{212a}token",
+            "task_1_token",
+        ] {
+            hides(&format!("{{\"{name}\": {SECRET}"));
+        }
     }
 
     #[test]
@@ -264,33 +338,54 @@ mod tests {
             "{ \"b\": 1.0,  \"a\": 2 }",
             "[1, 2",
             "ünï\\u00e9",
+            "\\u00",
+            "\\u00ü",
         ] {
-            assert_eq!(without_token(body), body);
-            assert_eq!(without_personal_data(body), body);
+            assert_eq!(displayed(body, true), body);
         }
+        let object = "{ \"b\": 1.0,  \"a\": \"\u{e9}\", \"c\": \"[ok]\" }";
+        assert_eq!(displayed(object, true), object);
+        let object = "{ \"b\": 1.0,  \"a\": \"plain words\" }";
+        assert_eq!(displayed(object, false), object);
     }
 
     #[test]
     fn an_address_is_hidden_and_its_fields_stay_visible() {
         let body = r#"{"data":{"orderId":"o-1","shipTo":{"name":"Ada","line1":"Street 1","country":"DE"}}}"#;
-        let shown = without_personal_data(body);
+        let shown = displayed(body, false);
         assert!(
             !shown.contains("Ada") && !shown.contains("Street"),
             "{shown}"
         );
         assert!(shown.contains("o-1") && shown.contains("line1"), "{shown}");
+        assert!(displayed(body, true).contains("Ada"));
         let wrapped = serde_json::json!({ "Message": body }).to_string();
-        assert!(!without_personal_data(&wrapped).contains("Ada"));
-        assert!(!without_personal_data(r#"{"ship_to":"Ada, Street 1"}"#).contains("Ada"));
+        assert!(!displayed(&wrapped, false).contains("Ada"));
+        for body in [
+            r#"{"ship_to":"Ada, Street 1"}"#,
+            r#"{"data":{"shipTo":{"name":"Ada"}},"data":{}}"#,
+            r#"{"Message":"{\"shipTo\":{\"name\":\"Ada"}"#,
+            r#"{"Message":"got {\"shipTo\":{\"name\":\"Ada"}"#,
+        ] {
+            let shown = displayed(body, false);
+            assert!(!shown.contains("Ada"), "{shown}");
+        }
     }
 
     #[test]
-    fn a_broken_body_that_may_have_an_address_is_withheld() {
-        let cut = r#"{"data":{"shipTo":{"name":"Ada"#;
-        assert_eq!(without_personal_data(cut), WITHHELD);
-        assert_eq!(
-            without_personal_data(r#"e":"x","line1":"Street 1"}}"#),
-            WITHHELD
-        );
+    fn a_body_that_is_no_json_object_is_withheld_with_its_length_and_hash() {
+        for body in [
+            "",
+            "Ada Lovelace, Street 1",
+            r#"{"data":{"shipTo":{"n":"Ada"#,
+            r#"["Ada"]"#,
+            r#""Ada""#,
+        ] {
+            let shown = displayed(body, false);
+            assert!(!shown.contains("Ada"), "{shown}");
+            assert!(shown.contains(&format!("{} bytes", body.len())), "{shown}");
+            assert!(shown.contains(&crate::edit::sha256(body)), "{shown}");
+            assert_eq!(displayed(body, true), body);
+        }
     }
 }

@@ -99,7 +99,8 @@ pub struct Entry {
     pub group: GroupId,
     /// The body that was looked at; another one is not sent.
     pub body_sha256: String,
-    /// How often it had failed by then: more means that it failed again.
+    /// How often it had failed by then: more, and not in this plan, means that another
+    /// replay of it failed since.
     pub failed: u32,
     /// The unconfirmed replay that it is taken over from, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

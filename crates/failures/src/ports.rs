@@ -121,16 +121,37 @@ pub trait DeadLetterQueues: Send + Sync {
     fn delete(&self, letter: &DeadLetter) -> impl Future<Output = Result<(), Unavailable>> + Send;
 }
 
+/// Why a message was not sent, or may not have been.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The queue refused it: it was certainly not sent.
+    #[error("the message was refused")]
+    Refused(#[source] Unavailable),
+    /// It is not known whether the queue took it.
+    #[error("it is not known whether the message was sent")]
+    Unknown(#[source] Unavailable),
+}
+
+impl SendError {
+    /// What happened to the call.
+    pub fn into_inner(self) -> Unavailable {
+        match self {
+            Self::Refused(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
 /// Sends messages to consumers once more.
 pub trait ReplayQueues: Send + Sync {
     /// Sends a message to the queue of a consumer, with the attributes
     /// [`FAILURE_ID`](crate::FAILURE_ID) and [`REPLAY_ID`](crate::REPLAY_ID) beside its own.
-    /// `Ok` only when the queue has confirmed.
+    /// `Ok` only when the queue has confirmed; [`SendError::Refused`] only where it
+    /// certainly did not take the message.
     fn send(
         &self,
         consumer: &str,
         letter: &Letter,
         failure: &FailureId,
         replay: &ReplayId,
-    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    ) -> impl Future<Output = Result<(), SendError>> + Send;
 }

@@ -47,7 +47,7 @@ pub struct Query {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     /// This text, in any case, in the id, the names, the causes, the notes or the body
-    /// (but for its task token).
+    /// (but for what may be its task token).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }

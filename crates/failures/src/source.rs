@@ -29,6 +29,9 @@ const DELIVERY_REQUEST: &str = "RequestID";
 /// text must not make a record impossible to store.
 const LONGEST_NAME: usize = 200;
 
+/// No id of a message is longer.
+const LONGEST_ID: usize = 100;
+
 /// A queue that is drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrainedQueue {
@@ -90,7 +93,7 @@ impl DrainedQueue {
         let record = letter.record.as_ref();
         let correlation = record.and_then(|record| record.correlation_id.clone());
         Failure {
-            id: FailureId::new(&letter.message_id),
+            id: id_of(letter),
             version: 1,
             status: Status::Waiting,
             group: group_of(&consumer, &trouble),
@@ -178,6 +181,19 @@ impl DrainedQueue {
         }
         own
     }
+}
+
+/// A worker that ends between its move and its answer to the queue moves the message
+/// twice. Both have the id that it had before.
+fn id_of(letter: &DeadLetter) -> FailureId {
+    let source = letter.record.as_ref().map(|record| &record.message_id);
+    let source = source.filter(|id| is_plausible(id));
+    FailureId::new(source.unwrap_or(&letter.message_id))
+}
+
+/// SQS's own ids are of this kind.
+fn is_plausible(id: &str) -> bool {
+    !id.is_empty() && id.len() <= LONGEST_ID && !id.contains(char::is_control)
 }
 
 fn delivery_error(letter: &DeadLetter) -> Vec<String> {

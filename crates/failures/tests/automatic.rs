@@ -61,7 +61,7 @@ async fn run(world: &World) -> usize {
 async fn run_with(world: &World, automatic: &Automatic) -> usize {
     let until = in_a_minute(world);
     let survey = automatic.survey(until).await.unwrap();
-    automatic.run(survey, until).await.unwrap()
+    automatic.run(survey, until).await.unwrap().sent
 }
 
 /// A store with so many transient failures of one group.
@@ -130,6 +130,7 @@ async fn fail_again(world: &World) {
     for (number, failure) in replaying.enumerate() {
         let name = failure.order_id.clone().unwrap();
         let mut letter = scene::failed_again(&name, failure.id.as_str());
+        letter.replayed = Some((failure.id.clone(), failure.replay.clone().unwrap().id));
         letter.message_id = format!("again-{}-{number}-{}", failure.failed, name);
         letter.record = given_up(&name, "transient", "Down").record;
         world.put_dead_letter(letter);
@@ -272,6 +273,81 @@ async fn a_message_that_cannot_be_sent_does_not_keep_the_others() {
     assert_eq!(run(&world).await, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_always_refused_waits_for_a_person_and_keeps_no_other() {
+    let world = world(3).await;
+    let refused = FailureId::new("message-000");
+    world.refuse_replay(&refused);
+    advance(WAITED).await;
+    let automatic = automatic(&world, &[]);
+    let survey = automatic.survey(in_a_minute(&world)).await.unwrap();
+    let ran = automatic.run(survey, in_a_minute(&world)).await.unwrap();
+    assert_eq!((ran.sent, ran.not_sent), (0, 1));
+    let back = failure(&world, "message-000");
+    assert_eq!((back.status, back.automatic_replays), (Status::Waiting, 1));
+    let story = back.history.last().unwrap();
+    assert_eq!(story.action, "given-back");
+    assert!(story.detail.contains("refuses this message"), "{story:?}");
+    assert_eq!(run(&world).await, 1, "the next one goes first");
+    for _ in 0..12 {
+        process_sent(&world).await;
+        advance(10 * MINUTE).await;
+        run(&world).await;
+    }
+    assert_eq!(count(&world, Status::Resolved), 2);
+    let back = failure(&world, "message-000");
+    assert_eq!((back.status, back.automatic_replays), (Status::Waiting, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_can_never_be_sent_is_taken_up_a_few_times_and_keeps_no_other() {
+    let world = world(2).await;
+    advance(WAITED).await;
+    for number in 0..3 {
+        world.fail(Operation::SendReplay, number, Fault::ErrorBefore);
+        assert_eq!(run(&world).await, 0);
+        advance(Limits::default().unsent).await;
+    }
+    let stuck = failure(&world, "message-000");
+    assert_eq!(
+        (stuck.status, stuck.automatic_replays),
+        (Status::Replaying, 3)
+    );
+    assert_eq!(run(&world).await, 1, "the other goes");
+    assert_eq!(world.replayed()[0].failure, FailureId::new("message-001"));
+}
+
+#[test]
+fn one_of_each_group_goes_before_the_second_of_any() {
+    let mut all = Vec::new();
+    for number in 0..40 {
+        let mut failure = template();
+        failure.id = FailureId::new(format!("f-{number:02}"));
+        failure.stored_at = at(100);
+        failure.group = failures::GroupId::new(if number < 39 { "a" } else { "b" });
+        all.push(failure);
+    }
+    let canary = &mut all[0];
+    canary.status = Status::Resolved;
+    canary.replay = Some(Replay {
+        id: ReplayId::new("r"),
+        by: "automatic-replay".to_owned(),
+        automatic: true,
+        claimed_at: at(10),
+        sent_at: Some(at(10)),
+        destination: "payment".to_owned(),
+    });
+    canary.resolution = Some(Resolution {
+        at: at(9),
+        by: "payment".to_owned(),
+        outcome: "done".to_owned(),
+    });
+    let limits = Limits::default();
+    let chosen = due(&all, Timestamp::from_epoch_millis(NOW), &limits);
+    assert_eq!(chosen.len(), limits.per_run);
+    assert_eq!(chosen[1], FailureId::new("f-39"), "{chosen:?}");
+}
+
 async fn process_sent(world: &World) {
     for failure in world.failures() {
         let replay = failure.replay.clone();
@@ -387,9 +463,9 @@ proptest! {
             let automatic = |it: &&Failure| it.replay.as_ref().is_some_and(|replay| replay.automatic);
             let waiting = members.iter().filter(|it| it.status == Status::Waiting).count();
             for failure in &members {
-                prop_assert_eq!(failure.trouble.class.as_str() == "transient" || waiting == 0, true);
                 match failure.status {
                     Status::Waiting => {
+                        prop_assert_eq!(failure.trouble.class.as_str(), "transient");
                         prop_assert!(failure.automatic_replays < limits.replays);
                         let wait = 5 * 60_000 * 2_u64.pow(failure.automatic_replays);
                         prop_assert!(failure.stored_at.epoch_millis() + wait <= NOW);
@@ -398,6 +474,7 @@ proptest! {
                         let claim = failure.replay.as_ref().unwrap();
                         prop_assert!(claim.automatic && claim.sent_at.is_none());
                         prop_assert!(claim.claimed_at <= at(5));
+                        prop_assert!(failure.automatic_replays < limits.replays);
                     }
                     other => prop_assert!(false, "{other} is not open"),
                 }
@@ -410,7 +487,8 @@ proptest! {
             }
             let is_under_way = of_group().filter(automatic).any(|it| {
                 let claim = it.replay.as_ref().unwrap();
-                it.status == Status::Replaying && claim.claimed_at > at(60)
+                let is_abandoned = claim.sent_at.is_none() && claim.claimed_at <= at(5);
+                it.status == Status::Replaying && claim.claimed_at > at(60) && !is_abandoned
             });
             if is_under_way {
                 prop_assert_eq!(waiting, 0);

@@ -290,7 +290,7 @@ async fn a_replay_whose_record_is_gone_or_is_another_message_gets_a_record_that_
         world.put_dead_letter(failed_again("other", failure_id));
         let drained = drain(&world).await;
         assert_eq!((drained.stored, drained.deleted), (1, 1));
-        let stored = failure(&world, "again-other");
+        let stored = failure(&world, "message-other");
         let told = &stored.history[0].detail;
         assert!(told.contains(story) && told.contains("r-1"), "{told}");
         assert_eq!(failure(&world, "message-old").failed, 1);
@@ -323,6 +323,54 @@ async fn a_drain_ends_when_its_time_is_over_and_says_so() {
     );
     let drained = drain_of(&world).drain(&queue(), until).await;
     assert_eq!((drained.deleted, drained.emptied), (20, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_its_worker_moved_twice_is_one_record_named_as_the_worker_knew_it() {
+    let world = World::new();
+    for id in ["d-1", "d-2"] {
+        let moved = DeadLetter {
+            message_id: id.to_owned(),
+            ..given_up("a", "transient", "Down")
+        };
+        world.put_dead_letter(moved);
+        drain(&world).await;
+    }
+    assert!(world.dead_letters(scene::QUEUE).is_empty());
+    assert_eq!(world.failures().len(), 1);
+    let kept = failure(&world, "message-a");
+    assert_eq!((kept.failed, kept.status), (1, Status::Waiting));
+    assert_eq!(kept.dead_letters, ["d-1", "d-2"]);
+    assert_eq!(kept.history.last().unwrap().action, "found-again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_message_that_says_it_had_the_same_id_has_a_record_of_its_own() {
+    let world = World::new();
+    for (id, name) in [("d-1", "a"), ("d-2", "b")] {
+        let moved = DeadLetter {
+            message_id: id.to_owned(),
+            record: given_up("a", "transient", "Down").record,
+            ..bare(name)
+        };
+        world.put_dead_letter(moved);
+        drain(&world).await;
+    }
+    assert_eq!(failure(&world, "message-a").dead_letters, ["d-1"]);
+    assert_eq!(failure(&world, "d-2").dead_letters, ["d-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_cannot_be_one_names_no_record() {
+    for id in [String::new(), "i".repeat(101), "a\u{7}b".to_owned()] {
+        let world = World::new();
+        let mut moved = given_up("a", "transient", "Down");
+        moved.message_id = "d-1".to_owned();
+        moved.record.as_mut().unwrap().message_id = id;
+        world.put_dead_letter(moved);
+        drain(&world).await;
+        assert_eq!(failure(&world, "d-1").dead_letters, ["d-1"]);
+    }
 }
 
 // People.

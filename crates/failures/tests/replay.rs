@@ -139,10 +139,13 @@ async fn work(world: &World, fails: impl Fn(&FailureId) -> bool) {
     loop {
         for (number, message) in world.replayed().into_iter().enumerate().skip(done) {
             let change = match fails(&message.failure) {
-                true => Change::FailAgain(Box::new(Trouble {
-                    message_id: format!("dead-{number}"),
-                    ..failure(message.failure.as_str(), "Down").trouble
-                })),
+                true => Change::FailAgain {
+                    replay: message.replay.clone(),
+                    trouble: Box::new(Trouble {
+                        message_id: format!("dead-{number}"),
+                        ..failure(message.failure.as_str(), "Down").trouble
+                    }),
+                },
                 false => Change::Acknowledge {
                     replay: message.replay.clone(),
                     outcome: "done".to_owned(),
@@ -552,4 +555,60 @@ proptest! {
             assert_eq!(statuses(&world), BTreeSet::from([Status::Resolved]));
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_copy_of_an_earlier_replay_does_not_fail_the_plan_that_has_the_message_now() {
+    let world = world_of(1).await;
+    let id = FailureId::new("f-00");
+    let (first, later) = (ReplayId::new("p-1"), ReplayId::new("p-2"));
+    let died = |replay: &ReplayId, message: &str| Change::FailAgain {
+        replay: replay.clone(),
+        trouble: Box::new(fixtures::trouble(message)),
+    };
+    let claimed = |replay: &ReplayId| Change::Claim {
+        replay: replay.clone(),
+        destination: "payment".to_owned(),
+        automatic: false,
+        again: false,
+    };
+    let read = async |plan: &ReplayId| {
+        let plan = world.get_plan(plan).await.unwrap().unwrap();
+        let failure = world.failure(&id);
+        failures::replay::state_of(&plan, &plan.entries[0], failure.as_ref())
+    };
+    planned(&world, "p-1", 0).await;
+    assert!(changed(&world, &id, &claimed(&first)).await);
+    assert!(changed(&world, &id, &died(&first, "d-1")).await);
+    planned(&world, "p-2", 0).await;
+    assert!(changed(&world, &id, &claimed(&later)).await);
+    let replay = later.clone();
+    assert!(changed(&world, &id, &Change::Sent { replay }).await);
+    assert!(changed(&world, &id, &died(&first, "d-2")).await);
+    assert_eq!(world.failure(&id).unwrap().failed, 3);
+    assert_eq!(read(&later).await, EntryState::Sent);
+    assert!(matches!(read(&first).await, EntryState::FailedAgain(_)));
+    assert!(changed(&world, &id, &died(&later, "d-3")).await);
+    assert!(matches!(read(&later).await, EntryState::FailedAgain(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_queue_refuses_waits_again_with_the_reason_and_the_plan_can_go_on() {
+    let world = world_of(2).await;
+    let id = FailureId::new("f-00");
+    world.refuse_replay(&id);
+    let plan = planned(&world, "p-1", 0).await;
+    let seen = Seen::default();
+    let ran = with_worker(&world, |_| false, run(&world, &plan, "one", &seen)).await;
+    assert!(matches!(ran, Some(Err(ReplayError::Unavailable(_)))));
+    let back = world.failure(&id).unwrap();
+    assert_eq!(back.status, Status::Waiting);
+    let story = back.history.last().unwrap();
+    assert_eq!(story.action, "given-back");
+    assert!(story.detail.contains("refuses this message"), "{story:?}");
+    world.accept_replay(&id);
+    let ran = with_worker(&world, |_| false, run(&world, &plan, "two", &seen)).await;
+    assert!(matches!(ran, Some(Ok((Finish::Complete, ..)))));
+    assert_eq!(world.failure(&id).unwrap().status, Status::Resolved);
+    assert_eq!(sent(&world).len(), 2);
 }

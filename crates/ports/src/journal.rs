@@ -29,13 +29,37 @@ pub struct StockMove {
     pub items: Vec<ItemQuantity>,
 }
 
+/// How near an order is to being complete. What it delivered is then the customer's,
+/// and no undo may touch it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    /// It is under way, failed, needs attention, or was never placed: an undo may take place.
+    Open,
+    /// A person has it completed just now.
+    UnderWay,
+    /// It is completed.
+    Completed,
+}
+
+/// Says whether an undo may take place.
+///
+/// MUST read what every earlier write has left: an undo that was recorded as begun
+/// before this read is seen by whoever completes the order afterwards.
+pub trait Completions: Send + Sync {
+    /// How near the order is to being complete.
+    fn completion(
+        &self,
+        order: OrderId,
+    ) -> impl Future<Output = Result<Completion, StoreError>> + Send;
+}
+
 /// Commits steps that were claimed first, because an outside party acts in between.
 ///
 /// The record's completion is conditional on the claim: MUST return
 /// [`StoreError::Superseded`] and change nothing where another attempt holds it.
 /// An event that sets a status is conditional on the order: MUST return
 /// [`CommitError::OrderEnded`] and change nothing where the status is final.
-pub trait StepJournal: Store {
+pub trait StepJournal: Store + Completions {
     /// Commits an action. Without a change only the result is stored.
     fn commit(
         &self,
@@ -81,7 +105,7 @@ pub enum Reserve {
 }
 
 /// Commits stock steps, whose whole effect is in the same store: the commit is the claim.
-pub trait StockJournal: Store {
+pub trait StockJournal: Store + Completions {
     /// Commits an action in one step: record, event and stock, or nothing.
     fn commit_at_once(
         &self,
@@ -91,7 +115,9 @@ pub trait StockJournal: Store {
     ) -> impl Future<Output = Result<Reserve, StoreError>> + Send;
 
     /// Commits the undo of a completed action in one step. `Err` of the outer
-    /// kind is a failure; [`Some`] says why nothing was changed.
+    /// kind is a failure; [`Some`] says why nothing was changed. With a change it is
+    /// conditional on the order: MUST return [`StoreError::Superseded`] and change
+    /// nothing unless its [`Completion`] is [`Completion::Open`].
     fn undo_at_once(
         &self,
         claim: &Claim,

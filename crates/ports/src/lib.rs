@@ -22,7 +22,10 @@ pub use audit::{AuditEntry, AuditTrail};
 pub use bus::{Bus, Delivery};
 pub use dead_letters::{DeadLetters, QueueReport, Sample};
 pub use describe::describe;
-pub use journal::{CommitError, OrderChange, Reserve, StepJournal, StockJournal, StockMove};
+pub use journal::{
+    CommitError, Completion, Completions, OrderChange, Reserve, StepJournal, StockJournal,
+    StockMove,
+};
 pub use orders::{Acceptance, Accepted, OrderReader, OrderRecord, OrderStore, TimelineEntry};
 pub use people::{Notice, People};
 pub use providers::{

@@ -72,7 +72,9 @@ pub struct RefundRequest<'a> {
 
 /// Takes payments and gives them back.
 pub trait PaymentProvider: Send + Sync {
-    /// Captures a payment. MUST have one effect however often a key is sent.
+    /// Captures a payment. MUST have one effect however often a key is sent, and MUST
+    /// remember a refusal under its key too: a request that was overtaken by its
+    /// repetition must not capture what the repetition refused.
     fn charge(
         &self,
         request: &ChargeRequest<'_>,
@@ -81,7 +83,7 @@ pub trait PaymentProvider: Send + Sync {
     /// Gives back what was captured under the charge's key, or says that nothing was.
     /// MUST have one effect however often a key is sent, and MUST bar the charge's
     /// key: a charge that arrives later under it captures nothing. Keys MUST be
-    /// remembered for as long as a command can be repeated, which is 18 days.
+    /// remembered for as long as a command can be repeated, which is 60 days.
     fn refund(
         &self,
         request: &RefundRequest<'_>,
@@ -114,7 +116,8 @@ pub struct CancelRequest<'a> {
 
 /// Ships and calls shipments off.
 pub trait Warehouse: Send + Sync {
-    /// Takes a shipment on. MUST have one effect however often a key is sent.
+    /// Takes a shipment on. MUST have one effect however often a key is sent, and MUST
+    /// remember a refusal under its key too.
     fn ship(
         &self,
         request: &ShipRequest<'_>,
@@ -122,7 +125,7 @@ pub trait Warehouse: Send + Sync {
 
     /// Calls off what was taken on under the shipment's key, or says that nothing was.
     /// MUST have one effect however often a key is sent, and MUST bar the shipment's
-    /// key: it is refused from then on. Keys MUST be remembered for 18 days.
+    /// key: it is refused from then on. Keys MUST be remembered for 60 days.
     fn cancel(
         &self,
         request: &CancelRequest<'_>,

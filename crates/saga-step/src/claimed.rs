@@ -12,7 +12,10 @@ use idempotency::{
     StoreError, UndoStarted,
 };
 use message_worker::RecordContext;
-use ports::{Answer, CommitError, OrderChange, ProviderError, StepJournal, StockMove};
+use ports::{
+    Answer, CommitError, Completion, Completions, OrderChange, ProviderError, StepJournal,
+    StockMove,
+};
 
 use crate::{StepError, Steps};
 
@@ -145,10 +148,14 @@ impl<J: StepJournal, E: Effects, C: Clock, B: Breaker> ClaimedSteps<J, E, C, B> 
         claim: &Claim,
         call: Call<'_>,
     ) -> Result<Answer, StepError> {
+        // Here nothing is claimed yet: a refusal leaves the record as it is.
+        if let Some(refused) = undo_refusal(&self.journal, message).await? {
+            return Ok(refused);
+        }
         match self.journal.begin_undo(claim).await? {
             BeginUndo::Start(started) => {
-                let outcome = self.undo_and_commit(message, &started, call).await;
-                if outcome.is_err() {
+                let outcome = self.undo_unless_completed(message, &started, call).await;
+                if !matches!(outcome, Ok(Answer::Success(_))) {
                     warn_if_held(self.journal.release_undo(&started).await);
                 }
                 outcome
@@ -157,6 +164,21 @@ impl<J: StepJournal, E: Effects, C: Clock, B: Breaker> ClaimedSteps<J, E, C, B> 
             BeginUndo::InProgress { until } => Err(StepError::held(claim.now, until)),
             BeginUndo::FingerprintMismatch => Err(StepError::PayloadChanged),
             BeginUndo::Abandoned => Err(StepError::Abandoned),
+        }
+    }
+
+    /// Looks again, now that the record says that an undo is under way: whoever
+    /// completes the order announces it before looking at the records, so that at
+    /// least one of the two sees the other.
+    async fn undo_unless_completed(
+        &self,
+        message: &CommandMessage,
+        started: &UndoStarted,
+        call: Call<'_>,
+    ) -> Result<Answer, StepError> {
+        match undo_refusal(&self.journal, message).await? {
+            Some(refused) => Ok(refused),
+            None => self.undo_and_commit(message, started, call).await,
         }
     }
 
@@ -233,6 +255,30 @@ pub fn already_undone() -> Answer {
     Answer::Failure {
         error: contracts::saga::ALREADY_UNDONE,
         cause: "this step was undone before it was asked for".to_owned(),
+    }
+}
+
+/// How long an undo stays away from an order that is being completed.
+const COMPLETION_WAIT: Duration = Duration::from_secs(5);
+
+/// The refusal of an undo whose order is completed; `None` where it may take place.
+///
+/// # Errors
+/// [`StepError::Completing`] while a person has the order completed, and
+/// [`StepError::Store`] where the order cannot be read.
+pub async fn undo_refusal(
+    orders: &impl Completions,
+    message: &CommandMessage,
+) -> Result<Option<Answer>, StepError> {
+    match orders.completion(message.envelope.order).await? {
+        Completion::Open => Ok(None),
+        Completion::UnderWay => Err(StepError::Completing {
+            wait: COMPLETION_WAIT,
+        }),
+        Completion::Completed => Ok(Some(Answer::Failure {
+            error: contracts::saga::ORDER_COMPLETED,
+            cause: "the order was completed before this step was undone".to_owned(),
+        })),
     }
 }
 

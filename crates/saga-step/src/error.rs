@@ -23,6 +23,12 @@ pub enum StepError {
         /// How long to stay away.
         wait: Duration,
     },
+    /// An undo came while its order was being completed.
+    #[error("the order is being completed")]
+    Completing {
+        /// How long to stay away.
+        wait: Duration,
+    },
     /// An earlier attempt vanished, and only a person can say what it did.
     #[error("an abandoned attempt waits for a person")]
     Abandoned,
@@ -77,7 +83,7 @@ impl Classify for StepError {
     fn class(&self) -> Class {
         match self {
             Self::Contract(_) | Self::PayloadChanged => Class::Poison,
-            Self::ClaimHeld { wait } => Class::Deferred {
+            Self::ClaimHeld { wait } | Self::Completing { wait } => Class::Deferred {
                 delay: Some(*wait),
                 fresh: false,
             },
@@ -105,6 +111,7 @@ impl Classify for StepError {
             Self::Contract(error) => error.name(),
             Self::PayloadChanged => "PayloadChanged",
             Self::ClaimHeld { .. } => "ClaimHeld",
+            Self::Completing { .. } => "OrderCompleting",
             Self::Abandoned => "AttemptAbandoned",
             Self::NoTime(_) => "NoTimeLeft",
             Self::Superseded => "Superseded",

@@ -30,14 +30,14 @@ use ports::Answer;
 
 pub use claimed::{
     ClaimedSteps, Done, Effects, ORDER_ENDED, PROVIDER_TIME_LIMIT, already_undone, knowledge,
-    order_change, order_ended, stored,
+    order_change, order_ended, stored, undo_refusal,
 };
 pub use error::StepError;
 pub use handler::StepHandler;
 pub use settled::{Settled, StepOutcome, Told};
 
 /// How long a step's record is kept: longer than a message can wait in a queue
-/// (4 days), then in a dead-letter queue (14 days), and be replayed by a person.
+/// (12 days), then in a dead-letter queue (14 days), and be replayed by a person.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// The longest that a step is claimed for: twice an outside party's time limit.

@@ -9,7 +9,9 @@ use idempotency::record::decide_begin_undo;
 use idempotency::{ActionOutcome, Begin, BeginUndo, Claim, Clock, ResultJson};
 use message_worker::RecordContext;
 use ports::{Answer, OrderChange, Reserve, StockJournal};
-use saga_step::{StepError, Steps, already_undone, claim, order_change, order_ended, stored};
+use saga_step::{
+    StepError, Steps, already_undone, claim, order_change, order_ended, stored, undo_refusal,
+};
 
 /// The reservation and its undo.
 #[derive(Debug)]
@@ -69,6 +71,9 @@ impl<J: StockJournal, C: Clock> Stock<J, C> {
 
     /// Undoes what the record says, never what the message claims.
     async fn release(&self, message: &CommandMessage, claim: &Claim) -> Result<Answer, StepError> {
+        if let Some(refused) = undo_refusal(&self.journal, message).await? {
+            return Ok(refused);
+        }
         let record = self.journal.get(&claim.key).await?;
         let action = match decide_begin_undo(record.as_ref(), claim) {
             BeginUndo::Start(started) => started.action,

@@ -1,12 +1,12 @@
 //! The failure store, and the queues it is filled from and emptied to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contracts::Timestamp;
 use failures::{
     DeadLetter, DeadLetterQueues, Failure, FailureId, FailureStore, Group, GroupId, GroupStore,
-    Letter, Page, Plan, PlanStore, Query, ReplayId, ReplayQueues,
+    Letter, Page, Plan, PlanStore, Query, ReplayId, ReplayQueues, SendError,
 };
 use idempotency::Clock;
 use ports::Unavailable;
@@ -33,6 +33,7 @@ pub(crate) struct Kept {
     queues: BTreeMap<String, Vec<Waiting>>,
     receipts: u64,
     replayed: Vec<Replayed>,
+    refused: BTreeSet<FailureId>,
 }
 
 /// A dead letter in its queue.
@@ -82,6 +83,16 @@ impl World {
     /// The record of one failure.
     pub fn failure(&self, id: &FailureId) -> Option<Failure> {
         self.state().kept.failures.get(id).cloned()
+    }
+
+    /// From now on the consumers' queues refuse the message of this failure.
+    pub fn refuse_replay(&self, id: &FailureId) {
+        self.state().kept.refused.insert(id.clone());
+    }
+
+    /// From now on they take it.
+    pub fn accept_replay(&self, id: &FailureId) {
+        self.state().kept.refused.remove(id);
     }
 
     /// The messages that were sent once more, in order.
@@ -293,16 +304,25 @@ impl ReplayQueues for World {
         letter: &Letter,
         failure: &FailureId,
         replay: &ReplayId,
-    ) -> Result<(), Unavailable> {
-        self.call(Operation::SendReplay, |state| {
+    ) -> Result<(), SendError> {
+        let sent = self.call(Operation::SendReplay, |state| {
+            if state.kept.refused.contains(failure) {
+                return Ok(false);
+            }
             state.kept.replayed.push(Replayed {
                 consumer: consumer.to_owned(),
                 letter: letter.clone(),
                 failure: failure.clone(),
                 replay: replay.clone(),
             });
-            Ok(())
-        })
-        .await
+            Ok(true)
+        });
+        match sent.await.map_err(SendError::Unknown)? {
+            true => Ok(()),
+            false => {
+                let refused = Unavailable::new("testkit", "the queue refuses this message");
+                Err(SendError::Refused(refused))
+            }
+        }
     }
 }

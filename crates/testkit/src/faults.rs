@@ -27,6 +27,8 @@ pub enum Operation {
     ReleaseUndo,
     /// `Store::get`
     GetRecord,
+    /// `Completions::completion`
+    Completion,
     /// `StepJournal::commit`
     Commit,
     /// `StepJournal::commit_undo`
@@ -91,7 +93,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::AcceptOrder,
         Self::FindOrder,
         Self::Begin,
@@ -101,6 +103,7 @@ impl Operation {
         Self::CompleteUndo,
         Self::ReleaseUndo,
         Self::GetRecord,
+        Self::Completion,
         Self::Commit,
         Self::CommitUndo,
         Self::CommitAtOnce,

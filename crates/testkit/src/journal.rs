@@ -1,5 +1,6 @@
 //! Records, and the steps that are committed with them.
 
+use domain::{OrderId, OrderStatus};
 use idempotency::record::{
     decide_begin, decide_begin_undo, decide_complete, decide_complete_undo, decide_completed_put,
     decide_release, decide_release_undo, decide_tombstone_put, decide_undone_update,
@@ -8,7 +9,9 @@ use idempotency::{
     Begin, BeginUndo, Claim, Key, Record, ResultJson, Started, Store, StoreError, Superseded,
     UndoStarted,
 };
-use ports::{CommitError, OrderChange, Reserve, StepJournal, StockJournal};
+use ports::{
+    CommitError, Completion, Completions, OrderChange, Reserve, StepJournal, StockJournal,
+};
 
 use crate::faults::Operation;
 use crate::world::{State, World};
@@ -133,6 +136,24 @@ impl Store for World {
     }
 }
 
+impl State {
+    fn completion(&self, order: OrderId) -> Completion {
+        let stored = self.orders.get(&order);
+        match stored.and_then(|stored| stored.status) {
+            Some(OrderStatus::Completed) => Completion::Completed,
+            _ if stored.is_some_and(|stored| stored.is_completing) => Completion::UnderWay,
+            _ => Completion::Open,
+        }
+    }
+}
+
+impl Completions for World {
+    async fn completion(&self, order: OrderId) -> Result<Completion, StoreError> {
+        self.call(Operation::Completion, |state| Ok(state.completion(order)))
+            .await
+    }
+}
+
 impl StepJournal for World {
     async fn commit(
         &self,
@@ -191,6 +212,10 @@ impl StockJournal for World {
         change: Option<&OrderChange>,
     ) -> Result<Option<BeginUndo>, StoreError> {
         self.call(Operation::UndoAtOnce, |state| {
+            let completion = change.map(|change| state.completion(change.order));
+            if completion.is_some_and(|completion| completion != Completion::Open) {
+                return Err(Superseded.into());
+            }
             match decide_undone_update(state.records.get(&claim.key), claim, result) {
                 Err(known) => Ok(Some(known)),
                 Ok(record) => {

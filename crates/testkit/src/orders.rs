@@ -16,8 +16,10 @@ use crate::world::{State, World};
 pub(crate) struct StoredOrder {
     head: Option<OrderRecord>,
     timeline: Vec<StoredEvent>,
-    status: Option<OrderStatus>,
+    pub(crate) status: Option<OrderStatus>,
     reason: Option<Reason>,
+    /// Whether a person has it completed just now.
+    pub(crate) is_completing: bool,
 }
 
 impl StoredOrder {
@@ -57,6 +59,12 @@ impl State {
 }
 
 impl World {
+    /// Announces that the order is about to be completed, as a person's attempt does.
+    pub fn announce_completion(&self, order: OrderId) {
+        let mut state = self.state();
+        state.orders.entry(order).or_default().is_completing = true;
+    }
+
     /// Appends an event as the state machine does at the end of an order.
     pub fn conclude(&self, order: OrderId, event: &Event, at: Timestamp) {
         let stored = event.store(order, &fixtures::lineage(), "/waybill/order-saga", at);

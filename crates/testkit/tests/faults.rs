@@ -19,9 +19,10 @@ use idempotency::{
     UndoStarted,
 };
 use ports::{
-    Acceptance, Answer, AuditEntry, AuditTrail, Bus, CancelRequest, ChargeRequest, DeadLetters,
-    Notice, OrderChange, OrderReader, OrderStore, PaymentProvider, People, RefundRequest, Sagas,
-    ShipRequest, StepJournal, StockJournal, StockMove, TaskAnswers, Warehouse,
+    Acceptance, Answer, AuditEntry, AuditTrail, Bus, CancelRequest, ChargeRequest, Completions,
+    DeadLetters, Notice, OrderChange, OrderReader, OrderStore, PaymentProvider, People,
+    RefundRequest, Sagas, ShipRequest, StepJournal, StockJournal, StockMove, TaskAnswers,
+    Warehouse,
 };
 use serde_json::json;
 use testkit::fixtures::failure;
@@ -29,7 +30,8 @@ use testkit::{Fault, Operation, VirtualClock, World, fixtures};
 use tokio::time::timeout;
 
 /// Calls that only look leave everything as it was.
-const LOOKS: [Operation; 9] = [
+const LOOKS: [Operation; 10] = [
+    Operation::Completion,
     Operation::FindOrder,
     Operation::GetRecord,
     Operation::LookInto,
@@ -168,6 +170,7 @@ async fn call(world: &World, operation: Operation, action: &Started, undo: &Undo
     let at = fixtures::timestamp(VirtualClock::START);
     let (result, change) = (result(), change());
     match operation {
+        Operation::Completion => world.completion(order).await.is_ok(),
         Operation::AcceptOrder => {
             let id = fixtures::order_id(2);
             let lineage = fixtures::lineage();

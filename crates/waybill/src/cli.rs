@@ -134,4 +134,40 @@ mod tests {
         refuses("waybill queues pause everything --why x");
         refuses("waybill queues --interval 2");
     }
+
+    /// The commands of a row of the rights' table: "`order place`, `show`".
+    fn commands_of(row: &str) -> Vec<String> {
+        let first_column = row.split('|').nth(1).unwrap_or_default();
+        let names: Vec<_> = first_column.split('`').skip(1).step_by(2).collect();
+        let group = names[0].split(' ').next().unwrap();
+        let with_group = |name: &&str| match name.starts_with(group) {
+            true => (*name).to_owned(),
+            false => format!("{group} {name}"),
+        };
+        names.iter().map(with_group).collect()
+    }
+
+    #[test]
+    fn what_each_command_needs_is_written_down() {
+        let operations = include_str!("../../../docs/operations.md");
+        let rights = operations.split("## Rights").nth(1).unwrap();
+        let rights = rights.split("\n## ").next().unwrap();
+        let rows = rights.lines().filter(|line| line.starts_with("| `"));
+        let mut told: Vec<_> = rows.flat_map(commands_of).collect();
+        told.sort_unstable();
+
+        let cli = <Cli as clap::CommandFactory>::command();
+        let mut known = Vec::new();
+        for group in cli.get_subcommands() {
+            let name = group.get_name();
+            let commands = group.get_subcommands();
+            known.extend(commands.map(|command| format!("{name} {}", command.get_name())));
+            // One that does something by itself, and one that asks nothing of AWS.
+            if !group.is_subcommand_required_set() && name != "completions" {
+                known.push(name.to_owned());
+            }
+        }
+        known.sort_unstable();
+        assert_eq!(told, known);
+    }
 }

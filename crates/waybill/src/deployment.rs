@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudformation::Client as CloudFormation;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
@@ -54,7 +56,14 @@ impl Settings {
             loader = loader.region(Region::new(region.clone()));
         }
         if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
+            // Who names a profile means its keys, not those of the environment.
+            let transport = ProviderConfig::default().with_http_client(transport::sdk_client());
+            let keys = ProfileFileCredentialsProvider::builder()
+                .configure(&transport)
+                .profile_name(profile);
+            loader = loader
+                .profile_name(profile)
+                .credentials_provider(keys.build());
         }
         if let Some(url) = &self.endpoint_url {
             loader = loader.endpoint_url(url);

@@ -9,7 +9,10 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::QueryError;
 use aws_sdk_dynamodb::operation::scan::ScanError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_lambda::operation::get_event_source_mapping::GetEventSourceMappingError;
 use aws_sdk_lambda::operation::invoke::InvokeError;
+use aws_sdk_lambda::operation::update_event_source_mapping::UpdateEventSourceMappingError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -239,12 +242,19 @@ impl Failure {
         let classed = Err(error.source)
             .or_else(|error| classed::<GetItemError>("dynamodb:GetItem", error))
             .or_else(|error| classed::<PutItemError>("dynamodb:PutItem", error))
+            .or_else(|error| classed::<UpdateItemError>("dynamodb:UpdateItem", error))
             .or_else(|error| classed::<QueryError>("dynamodb:Query", error))
             .or_else(|error| classed::<ScanError>("dynamodb:Scan", error))
             .or_else(|error| classed::<TransactWriteItemsError>("dynamodb:PutItem", error))
             .or_else(|error| classed::<BatchWriteItemError>("dynamodb:BatchWriteItem", error))
             .or_else(|error| classed::<SendMessageError>("sqs:SendMessage", error))
-            .or_else(|error| classed::<InvokeError>("lambda:InvokeFunction", error));
+            .or_else(|error| classed::<InvokeError>("lambda:InvokeFunction", error))
+            .or_else(|error| {
+                classed::<GetEventSourceMappingError>("lambda:GetEventSourceMapping", error)
+            })
+            .or_else(|error| {
+                classed::<UpdateEventSourceMappingError>("lambda:UpdateEventSourceMapping", error)
+            });
         classed.unwrap_or_else(|error| Self::unexpected(format!("{service} failed"), error))
     }
 }

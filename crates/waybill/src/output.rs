@@ -28,13 +28,18 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Colours only a terminal, and not where `NO_COLOR` is set.
+    /// Colours only a terminal, never a JSON document, and not where `NO_COLOR` is set.
     pub(crate) fn new(format: Format) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|value| value != "dumb");
+        Self::of(format, wanted && io::stdout().is_terminal())
+    }
+
+    /// With colours, if they are wanted and the format can have them.
+    pub(crate) fn of(format: Format, colour: bool) -> Self {
         Self {
             format,
-            colour: wanted && io::stdout().is_terminal(),
+            colour: colour && format != Format::Json,
         }
     }
 
@@ -59,7 +64,7 @@ impl Output {
     pub(crate) fn document<T: Serialize>(self, value: &T) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| Failure::unexpected("the result cannot be written as JSON", error))?;
-        self.line(&text)
+        self.line(&without_controls(&text))
     }
 
     /// Prints a line, or several.
@@ -191,6 +196,24 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Escapes the control characters that JSON may hold as they are (DEL and U+0080 to
+/// U+009F), so that a terminal takes none of them for a command. The document means
+/// what it meant: they stand in its texts only.
+pub(crate) fn without_controls(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            // Between the values; within one, JSON has it escaped.
+            '\n' => escaped.push(char),
+            char if char.is_control() => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(char)));
+            }
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
+
 pub(crate) fn printable_lines(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(printable).collect();
     lines.join("\n")
@@ -220,6 +243,25 @@ mod tests {
     #[test]
     fn data_from_outside_cannot_drive_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn a_json_document_cannot_drive_the_terminal_and_means_what_it_meant() {
+        let value = serde_json::json!({ "a\u{9b}": "\u{9b}2J\u{7f}\u{85}\u{1b}\n\t ü" });
+        let document = without_controls(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(
+            !document.contains(|char: char| char.is_control() && char != '\n'),
+            "{document:?}"
+        );
+        assert!(document.contains("\\u009b2J\\u007f\\u0085"), "{document}");
+        let read: serde_json::Value = serde_json::from_str(&document).unwrap();
+        assert_eq!(read, value);
+    }
+
+    #[test]
+    fn a_json_document_is_never_coloured() {
+        assert_eq!(Output::of(Format::Json, true).coloured(31, "x"), "x");
+        assert_ne!(Output::of(Format::Table, true).coloured(31, "x"), "x");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use circuit::{Cause, Circuit, CircuitStore, HalfOpen, Open, Opened, Pause, Saved, State, Trips};
+use circuit::{
+    Cause, Circuit, CircuitStore, HalfOpen, Open, Opened, Pause, Resumed, Saved, State, Trips,
+};
 use idempotency::Millis;
 use ports::Unavailable;
 
@@ -113,21 +115,24 @@ impl DynamoCircuits {
         Ok(())
     }
 
-    /// Ends a pause, and says whether there was one. The controller then makes
-    /// the mapping as the circuit wants it.
+    /// Ends a pause, writes down who ended it, and says whether there was one. The
+    /// controller then makes the mapping as the circuit wants it.
     ///
     /// # Errors
     /// [`Unavailable`] where DynamoDB does not take it.
-    pub async fn resume(&self, consumer: &str) -> Result<bool, Unavailable> {
+    pub async fn resume(&self, consumer: &str, resumed: &Resumed) -> Result<bool, Unavailable> {
         let sent = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("id", text(consumer))
             .update_expression(
-                "SET wake = :wake REMOVE pausedAt, pausedBy, pausedWhy ADD version :one",
+                "SET wake = :wake, resumedAt = :at, resumedBy = :by \
+                 REMOVE pausedAt, pausedBy, pausedWhy ADD version :one",
             )
             .condition_expression("attribute_exists(pausedAt)")
+            .expression_attribute_values(":at", number(resumed.at.get()))
+            .expression_attribute_values(":by", text(&resumed.by))
             .expression_attribute_values(":wake", text(WAKE))
             .expression_attribute_values(":one", number(1_u64))
             .send()
@@ -221,6 +226,10 @@ fn to_item(circuit: &Circuit) -> Item {
         put("pausedBy", Some(text(&pause.by)));
         put("pausedWhy", Some(text(&pause.why)));
     }
+    if let Some(resumed) = &circuit.resumed {
+        put("resumedAt", moment(Some(resumed.at)));
+        put("resumedBy", Some(text(&resumed.by)));
+    }
     item
 }
 
@@ -250,6 +259,10 @@ fn read(consumer: &str, item: &Item) -> Circuit {
         by: read_text(item, "pausedBy"),
         why: read_text(item, "pausedWhy"),
     });
+    let resumed = moment("resumedAt").map(|at| Resumed {
+        at,
+        by: read_text(item, "resumedBy"),
+    });
     Circuit {
         consumer: consumer.to_owned(),
         version: read_number(item, "version").unwrap_or_default(),
@@ -258,6 +271,7 @@ fn read(consumer: &str, item: &Item) -> Circuit {
         told_at: moment("toldAt"),
         telling_until: moment("tellingUntil"),
         pause,
+        resumed,
     }
 }
 
@@ -296,6 +310,10 @@ mod tests {
                 at: NOW,
                 by: "ada".to_owned(),
                 why: "maintenance".to_owned(),
+            }),
+            resumed: Some(Resumed {
+                at: NOW,
+                by: "ada".to_owned(),
             }),
             ..Circuit::new("payment")
         };

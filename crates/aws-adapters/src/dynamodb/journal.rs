@@ -5,17 +5,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
 use domain::stock::Movement;
-use domain::{ItemQuantity, Sku};
+use domain::{ItemQuantity, OrderId, OrderStatus, Sku};
 use idempotency::{
     Begin, BeginUndo, Claim, DynamoDbStore, Key, Record, ResultJson, Started, Store, StoreError,
     Superseded, UndoStarted,
 };
-use ports::{CommitError, OrderChange, Reserve, StepJournal, StockJournal};
+use ports::{
+    CommitError, Completion, Completions, OrderChange, Reserve, StepJournal, StockJournal,
+};
 
 use super::number;
-use super::orders::append_event;
+use super::orders::{append_event, unless_completing};
 
 /// Records in one table, committed together with orders and stock in others.
 #[derive(Debug, Clone)]
@@ -257,8 +259,11 @@ impl StockJournal for DynamoJournal {
         change: Option<&OrderChange>,
     ) -> Result<Option<BeginUndo>, StoreError> {
         let record = self.records.undone_update(claim, result)?;
-        self.undo_or_say_why(self.transaction(record, change)?, claim)
-            .await
+        let mut items = self.transaction(record, change)?;
+        if let Some(order) = items.get_mut(ORDER_ITEM) {
+            order.update = order.update.take().map(unless_completing);
+        }
+        self.undo_or_say_why(items, claim).await
     }
 
     async fn bury(
@@ -283,11 +288,51 @@ impl DynamoJournal {
                 .records
                 .interpret_undo_failure(reason.item(), claim)
                 .map(Some),
-            Err(Refusal::Order | Refusal::Lines(_)) => Err(StoreError::Invalid(
+            // The order was completed after it was looked at: look again.
+            Err(Refusal::Order) => Err(StoreError::Superseded(Superseded)),
+            Err(Refusal::Lines(_)) => Err(StoreError::Invalid(
                 "fewer pieces are held than the record says".into(),
             )),
             Err(Refusal::Conflict(error) | Refusal::Unavailable(error)) => Err(error),
         }
+    }
+}
+
+impl Completions for DynamoJournal {
+    async fn completion(&self, order: OrderId) -> Result<Completion, StoreError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.orders)
+            .key("orderId", super::text(order.to_string()))
+            .projection_expression("#status, recovery")
+            .expression_attribute_names("#status", "status")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+        Ok(found.item.as_ref().map_or(Completion::Open, completion))
+    }
+}
+
+/// What an order's item says.
+fn completion(item: &super::Item) -> Completion {
+    let is = |value: Option<&AttributeValue>, word: &str| {
+        value
+            .and_then(|value| value.as_s().ok())
+            .map(String::as_str)
+            == Some(word)
+    };
+    let recovery = item.get("recovery").and_then(|value| value.as_m().ok());
+    if is(item.get("status"), OrderStatus::Completed.as_str()) {
+        Completion::Completed
+    } else if is(
+        recovery.and_then(|recovery| recovery.get("mode")),
+        "complete",
+    ) {
+        Completion::UnderWay
+    } else {
+        Completion::Open
     }
 }
 

@@ -169,6 +169,24 @@ fn read_reason(value: &AttributeValue) -> Option<Reason> {
     })
 }
 
+/// Makes an update that sets no status conditional on an order that is neither
+/// completed nor about to be: for an undo whose whole effect is in the same transaction.
+pub(super) fn unless_completing(mut update: Update) -> Update {
+    let condition = "(attribute_not_exists(#status) OR #status <> :completed) \
+                     AND (attribute_not_exists(recovery.#mode) OR recovery.#mode <> :complete)";
+    update.condition_expression = Some(condition.to_owned());
+    let names = update.expression_attribute_names.get_or_insert_default();
+    names.insert("#status".to_owned(), "status".to_owned());
+    names.insert("#mode".to_owned(), "mode".to_owned());
+    let values = update.expression_attribute_values.get_or_insert_default();
+    values.insert(
+        ":completed".to_owned(),
+        text(OrderStatus::Completed.as_str()),
+    );
+    values.insert(":complete".to_owned(), text("complete"));
+    update
+}
+
 /// Appends a change's event to the order's timeline, and sets the status that follows from it.
 ///
 /// The list's index numbers the events without a read: the append is atomic.

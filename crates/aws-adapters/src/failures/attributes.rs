@@ -31,7 +31,7 @@ pub(super) fn that_fit(own: &BTreeMap<String, Value>) -> (BTreeMap<String, Value
     (kept.collect(), own.len().saturating_sub(MOST_OWN))
 }
 
-fn from_sdk(value: MessageAttributeValue) -> Option<Value> {
+pub(super) fn from_sdk(value: MessageAttributeValue) -> Option<Value> {
     let data_type = value.data_type;
     if let Some(value) = value.string_value {
         return Some(Value::Text { data_type, value });

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_sqs::Client;
-use failures::{FAILURE_ID, FailureId, Letter, REPLAY_ID, ReplayId, ReplayQueues};
-use ports::Unavailable;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::send_message::SendMessageError;
+use aws_sdk_sqs::types::MessageAttributeValue;
+use failures::{
+    FAILURE_ID, FailureId, Letter, REPLAY_ID, ReplayId, ReplayQueues, SendError, Value,
+};
 
 use super::{attributes, sqs};
 
@@ -36,8 +40,9 @@ impl ReplayQueues for SqsReplayQueues {
         letter: &Letter,
         failure: &FailureId,
         replay: &ReplayId,
-    ) -> Result<(), Unavailable> {
-        let unknown = || sqs(format!("no queue is known for the consumer {consumer}"));
+    ) -> Result<(), SendError> {
+        let refused = |why: String| SendError::Refused(sqs(why));
+        let unknown = || refused(format!("no queue is known for the consumer {consumer}"));
         let (mut values, dropped) = attributes::that_fit(&letter.attributes);
         if dropped > 0 {
             tracing::warn!(%failure, dropped, "a replayed message has too many attributes");
@@ -50,9 +55,38 @@ impl ReplayQueues for SqsReplayQueues {
             .queue_url(self.urls.get(consumer).ok_or_else(unknown)?)
             .message_body(&letter.body);
         for (name, value) in values {
-            message = message.message_attributes(name, attributes::to_sdk(value).map_err(sqs)?);
+            message = message.message_attributes(name, to_sdk(value)?);
         }
-        message.send().await.map_err(sqs)?;
+        message.send().await.map_err(send_error)?;
         Ok(())
     }
+}
+
+fn to_sdk(value: Value) -> Result<MessageAttributeValue, SendError> {
+    let value = attributes::to_sdk(value);
+    value.map_err(|error| SendError::Refused(sqs(error)))
+}
+
+/// A service that says no has not taken the message. One that is overloaded or broken,
+/// or that does not answer, may have.
+fn send_error(error: SdkError<SendMessageError>) -> SendError {
+    let is_refused = match &error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::ServiceError(answer) => {
+            let is_no = (400..500).contains(&answer.raw().status().as_u16());
+            is_no && !is_throttled(answer.err())
+        }
+        _ => false,
+    };
+    match is_refused {
+        true => SendError::Refused(sqs(error)),
+        false => SendError::Unknown(sqs(error)),
+    }
+}
+
+/// SQS says so with a status that also means no.
+fn is_throttled(error: &SendMessageError) -> bool {
+    error.is_request_throttled()
+        || error.is_kms_throttled()
+        || error.code().is_some_and(|code| code.contains("Throttl"))
 }

@@ -230,8 +230,8 @@ impl Ledger {
     }
 }
 
-/// The ports ask for 18 days.
-const REMEMBERED_SECONDS: u64 = 30 * 24 * 60 * 60;
+/// The ports ask for 60 days.
+const REMEMBERED_SECONDS: u64 = 70 * 24 * 60 * 60;
 
 fn barred(key: &str) -> String {
     format!("barred/{key}")

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use circuit::{
-    Circuit, CircuitStore, Mapping, Mappings, Meter, Observation, ProbeAnswer, ProbeMessages,
-    Saved, Settings, State, Switch, Taken, Verdict, Wake, Wanted,
+    Circuit, CircuitStore, Mapping, Mappings, Meter, Observation, Pause, ProbeAnswer,
+    ProbeMessages, Saved, Settings, State, Switch, Taken, Verdict, Wake, Wanted,
 };
 use circuit_control::{Consumer, Controller, Ports};
 use idempotency::{Clock, Millis};
@@ -65,6 +65,8 @@ pub(crate) struct Everything {
     pub(crate) happened: Vec<&'static str>,
     /// The largest concurrency that was set while the circuit was not closed.
     pub(crate) mappings_set: Vec<Wanted>,
+    /// Somebody's order to stop that comes just before the next change of the mapping.
+    pub(crate) pause_before_set: Option<Pause>,
     calls: usize,
     faults: BTreeMap<usize, Fault>,
 }
@@ -94,6 +96,7 @@ impl Outside {
             hindered: Vec::new(),
             happened: Vec::new(),
             mappings_set: Vec::new(),
+            pause_before_set: None,
             calls: 0,
             faults: BTreeMap::new(),
         };
@@ -234,6 +237,10 @@ impl Mappings for Outside {
 
     async fn set(&self, _: &str, wanted: Wanted) -> Result<(), Unavailable> {
         self.call(|state| {
+            if let Some(pause) = state.pause_before_set.take() {
+                state.circuit.pause = Some(pause);
+                state.circuit.version += 1;
+            }
             state.mappings_set.push(wanted);
             match wanted {
                 Wanted::Disabled => state.mapping.switch = Switch::Disabled,

@@ -187,6 +187,24 @@ async fn a_paused_consumer_is_left_alone_and_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_that_comes_while_the_mapping_is_being_enabled_leaves_it_disabled() {
+    let outside = Outside::new();
+    outside.get().mapping.switch = Switch::Disabled;
+    outside.get().pause_before_set = Some(Pause {
+        at: outside.now(),
+        by: "ada".to_owned(),
+        why: "maintenance".to_owned(),
+    });
+    outside.controller().look_after_all().await.unwrap();
+    let state = outside.get();
+    assert_eq!(
+        state.mappings_set,
+        [Wanted::Enabled(FULL), Wanted::Disabled]
+    );
+    assert_eq!(state.mapping.switch, Switch::Disabled);
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_all_circuits_closed_a_watch_ends_after_one_look() {
     let outside = Outside::new();
     let began = outside.now();

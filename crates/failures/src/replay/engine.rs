@@ -7,6 +7,7 @@ use std::time::Duration;
 use contracts::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use idempotency::Clock;
+use message_worker::cause_chain;
 use ports::Unavailable;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -15,7 +16,7 @@ use crate::change::{Actor, Change};
 use crate::failure::{Failure, ReplayId};
 use crate::group::GroupId;
 use crate::plan::{Entry, EntryState, Plan, Runner};
-use crate::ports::{FailureStore, PlanStore, ReplayQueues};
+use crate::ports::{FailureStore, PlanStore, ReplayQueues, SendError};
 
 /// How long a plan belongs to a process that gives no sign of life. It gives one after
 /// a third of this time.
@@ -382,9 +383,12 @@ where
         self.next_send = Instant::now() + pause;
         let destination = self.destination(&claimed).to_owned();
         let (queues, plan) = (self.replayer.queues, &self.plan.id);
-        queues
+        let sent = queues
             .send(&destination, &claimed.letter, &claimed.id, plan)
-            .await?;
+            .await;
+        if let Err(error) = sent {
+            return Err(self.not_sent(index, claimed, error).await);
+        }
         self.watcher.saw(&Event::Sent(&self.plan.entries[index]));
         // It is sent whether or not this is written down: till then the record says that
         // it may have been.
@@ -424,15 +428,36 @@ where
         )))
     }
 
+    /// What was certainly not sent waits again, and is not tried again in this run. Where
+    /// nobody knows, the claim stays: this plan may send it once more, and no other.
+    async fn not_sent(&mut self, index: usize, claimed: Failure, error: SendError) -> Unavailable {
+        if let SendError::Refused(cause) = &error {
+            self.tries[index] = TRIES - 1;
+            let unclaim = Change::Unclaim {
+                replay: self.plan.id.clone(),
+                why: format!("not sent: {}", cause_chain(cause).join(": ")),
+            };
+            if let Err(error) = self.add(claimed, &unclaim).await {
+                self.watcher.saw(&Event::Trouble(&error));
+            }
+        }
+        error.into_inner()
+    }
+
     async fn confirm(&self, claimed: Failure) -> Result<(), Unavailable> {
-        let store = self.replayer.store;
         let sent = Change::Sent {
             replay: self.plan.id.clone(),
         };
+        self.add(claimed, &sent).await
+    }
+
+    /// Makes a change to a record that this plan has claimed, also over others' changes.
+    async fn add(&self, claimed: Failure, change: &Change) -> Result<(), Unavailable> {
+        let store = self.replayer.store;
         let mut failure = claimed;
         for _ in 0..CONFLICTS {
-            // A worker may have been faster; then there is nothing to confirm any more.
-            let Ok(next) = failure.after(&sent, &self.actor()) else {
+            // A worker may have been faster; then there is nothing to say any more.
+            let Ok(next) = failure.after(change, &self.actor()) else {
                 return Ok(());
             };
             if store.replace(&next).await? {

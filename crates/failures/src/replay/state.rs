@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::change::{FAILED_AGAIN, PROCESSED_ELSEWHERE};
 use crate::failure::{Failure, Status};
 use crate::group::GroupId;
 use crate::plan::{Entry, EntryState, Plan, Tally};
@@ -14,11 +15,16 @@ pub fn state_of(plan: &Plan, entry: &Entry, failure: Option<&Failure>) -> EntryS
     let replay = failure.replay.as_ref();
     let is_ours = replay.is_some_and(|replay| replay.id == plan.id);
     let was_ours = is_ours || had_it(plan, failure);
-    if failure.failed > entry.failed {
-        return match was_ours {
-            true => EntryState::FailedAgain(failure.trouble.name.clone()),
-            false => skipped("it failed again in another replay since the plan was frozen"),
-        };
+    if let Some(error_name) = failure.end_of_replay(FAILED_AGAIN, &plan.id) {
+        return EntryState::FailedAgain(error_name.to_owned());
+    }
+    if let Some(outcome) = failure.end_of_replay(PROCESSED_ELSEWHERE, &plan.id) {
+        return EntryState::Processed(outcome.to_owned());
+    }
+    // The count alone says nothing of a plan that had it: a copy of an earlier replay
+    // may have come back late.
+    if failure.failed > entry.failed && !was_ours {
+        return skipped("it failed again in another replay since the plan was frozen");
     }
     match (failure.status, replay) {
         (Status::Waiting, _) if failure.letter.body_sha256 != entry.body_sha256 => {

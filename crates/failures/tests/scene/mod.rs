@@ -48,7 +48,7 @@ pub(crate) fn given_up(name: &str, class: &str, error: &str) -> DeadLetter {
     let record = json!({
         "errorClass": class, "errorName": error, "cause": [error, "connection refused"],
         "consumer": "payment", "bodySha256": "", "attempts": 5,
-        "failedAt": "2026-11-21T17:56:10.5Z", "messageId": "m", "correlationId": "c",
+        "failedAt": "2026-11-21T17:56:10.5Z", "messageId": format!("message-{name}"), "correlationId": "c",
     });
     DeadLetter {
         record: Some(serde_json::from_value(record).unwrap()),
@@ -95,8 +95,12 @@ pub(crate) fn failure(world: &World, id: &str) -> Failure {
 /// Changes a record as whoever may change it.
 pub(crate) async fn change(world: &World, id: &str, change: Change) {
     use failures::FailureStore;
+    let name = match change {
+        Change::Acknowledge { .. } => "payment",
+        _ => "ada",
+    };
     let actor = failures::Actor {
-        name: "ada".to_owned(),
+        name: name.to_owned(),
         at: contracts::Timestamp::from_epoch_millis(world.clock().now().get()),
     };
     let next = failure(world, id).after(&change, &actor).unwrap();

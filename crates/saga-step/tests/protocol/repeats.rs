@@ -1,10 +1,13 @@
 //! The same command twice, commands in the wrong order, refusals.
 
+use std::time::Duration;
+
 use contracts::saga;
 use domain::stock::StockLevel;
 use domain::{EventKind, OrderStatus};
 use idempotency::{ActionOutcome, State};
 use ports::Answer;
+use saga_step::StepError;
 use serde_json::json;
 use testkit::{EffectKind, Fault, Operation, fixtures};
 
@@ -301,5 +304,80 @@ async fn an_undo_of_what_the_outside_party_has_forgotten_waits_for_a_person() {
         assert_eq!(record.error_name, "RecordDamaged");
         assert_eq!(bench.events(), pair.events()[..1], "{bench}");
         assert_eq!(bench.world.answers().len(), 1, "{bench}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_comes_after_its_order_was_completed_is_refused_and_has_no_effect() {
+    for pair in Pair::ALL {
+        let bench = Bench::new(pair);
+        bench.deliver(&bench.action("action")).await.unwrap();
+        bench.complete_order();
+        let key = format!("{}/{}", bench.order, pair.action());
+        let record = bench.world.record(&key);
+        bench.deliver(&bench.undo("late")).await.unwrap();
+        bench.check_failure("late", saga::ORDER_COMPLETED);
+        assert_eq!(bench.world.record(&key), record, "{bench}");
+        assert_eq!(
+            bench.world.effects(bench.order),
+            pair.effects()[..pair.effects().len().min(1)],
+            "{bench}"
+        );
+        assert_eq!(
+            bench.events(),
+            [pair.events()[0], EventKind::OrderCompleted],
+            "{bench}"
+        );
+        assert_eq!(
+            bench.world.status(bench.order),
+            Some(OrderStatus::Completed),
+            "{bench}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_waits_while_its_order_is_being_completed() {
+    for pair in Pair::ALL {
+        let bench = Bench::new(pair);
+        bench.deliver(&bench.action("action")).await.unwrap();
+        bench.world.announce_completion(bench.order);
+        let waits = bench.deliver(&bench.undo("undo")).await.unwrap_err();
+        assert!(matches!(waits, StepError::Completing { .. }), "{waits:?}");
+        bench.check(Progress::Done);
+        bench.complete_order();
+        bench.deliver(&bench.undo("undo")).await.unwrap();
+        bench.check_failure("undo", saga::ORDER_COMPLETED);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_whose_order_is_completed_while_it_is_claimed_has_no_effect() {
+    for pair in Pair::ALL {
+        let bench = Bench::new(pair);
+        bench.deliver(&bench.action("action")).await.unwrap();
+        let between = match pair {
+            Pair::Stock => Operation::GetRecord,
+            Pair::Payment | Pair::Shipping => Operation::BeginUndo,
+        };
+        let pause = Duration::from_secs(1);
+        bench.world.fail(between, 0, Fault::Delay(pause));
+        let undo = bench.undo("undo");
+        let completed = async {
+            tokio::time::sleep(pause / 2).await;
+            bench.complete_order();
+        };
+        let (undone, ()) = tokio::join!(bench.deliver(&undo), completed);
+        // The stock's transaction is refused; then the order is looked at again.
+        if undone.is_err() {
+            bench.deliver(&undo).await.unwrap();
+        }
+        bench.check_failure("undo", saga::ORDER_COMPLETED);
+        assert_eq!(
+            bench.events(),
+            [pair.events()[0], EventKind::OrderCompleted],
+            "{bench}"
+        );
+        assert_eq!(bench.mugs(), pair.mugs_when_done(), "{bench}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing in here shows a task token, an address or a body.
 
+pub(crate) mod audit;
 pub(crate) mod executions;
 pub(crate) mod failures;
 pub(crate) mod order;

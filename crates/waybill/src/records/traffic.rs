@@ -54,6 +54,9 @@ pub(crate) struct Traffic {
     /// Somebody's order to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) paused: Option<Paused>,
+    /// The end of the last pause, or an order to let all pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resumed: Option<Resumed>,
 }
 
 /// An event source mapping.
@@ -85,6 +88,13 @@ pub(crate) struct Paused {
     pub(crate) since: String,
     pub(crate) by: String,
     pub(crate) why: String,
+}
+
+/// Who let a consumer go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Resumed {
+    pub(crate) at: String,
+    pub(crate) by: String,
 }
 
 impl Traffic {
@@ -135,6 +145,10 @@ pub(crate) async fn read(deployment: &Deployment, consumer: Consumer) -> Result<
             by: pause.by.clone(),
             why: pause.why.clone(),
         }),
+        resumed: circuit.resumed.as_ref().map(|resumed| Resumed {
+            at: moment(resumed.at.get()),
+            by: resumed.by.clone(),
+        }),
     })
 }
 
@@ -180,6 +194,7 @@ pub(crate) mod tests {
                 cause: None,
             },
             paused: None,
+            resumed: None,
         }
     }
 

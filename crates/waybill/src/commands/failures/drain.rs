@@ -7,6 +7,7 @@ use failures::replay::Drains;
 use ports::Unavailable;
 use serde_json::{Value, json};
 
+use super::consumers;
 use crate::cli::Context;
 use crate::deployment::Deployment;
 use crate::failure::{Exit, Failure};
@@ -14,8 +15,9 @@ use crate::failure::{Exit, Failure};
 /// `waybill failures drain [QUEUE…]`
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The queues, such as payment-dlq, payment-delivery-dlq or quarantine [default: all]
-    #[arg(value_name = "QUEUE")]
+    /// The queues, such as payment-dlq, payment-delivery-dlq or quarantine; `payment` means its two
+    /// [default: all]
+    #[arg(value_name = "QUEUE", value_parser = queue)]
     queues: Vec<String>,
 }
 
@@ -24,12 +26,54 @@ impl Arguments {
         let deployment = context.settings.deployment().await?;
         let request = match self.queues.is_empty() {
             true => json!({ "drain": "all" }),
-            false => json!({ "drain": self.queues }),
+            false => json!({ "drain": addressed(&self.queues) }),
         };
         let answer = Drain::of(&deployment)?.now(&request).await?;
         context.output.result(&answer, text)?;
         Ok(Exit::Ok)
     }
+}
+
+/// The name of a queue that is drained, with or without the stack's in front, or of a
+/// consumer.
+fn queue(text: &str) -> Result<String, String> {
+    let drained = drained();
+    let is_meant = |name: &String| {
+        let in_front = text.strip_suffix(name.as_str());
+        in_front.is_some_and(|stack| stack.is_empty() || stack.ends_with('-'))
+    };
+    match consumers::names().contains(&text) || drained.iter().any(is_meant) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "no such queue is drained; there are: {}",
+            drained.join(", ")
+        )),
+    }
+}
+
+/// The queues that are drained, without the stack's name.
+fn drained() -> Vec<String> {
+    let of_consumers = consumers::names().into_iter().flat_map(dead_letter_queues);
+    of_consumers.chain(["quarantine".to_owned()]).collect()
+}
+
+fn dead_letter_queues(consumer: &str) -> [String; 2] {
+    [
+        format!("{consumer}-dlq"),
+        format!("{consumer}-delivery-dlq"),
+    ]
+}
+
+/// A consumer's name stands for its two queues.
+fn addressed(queues: &[String]) -> Vec<String> {
+    let names = consumers::names();
+    let each = queues
+        .iter()
+        .flat_map(|queue| match names.contains(&queue.as_str()) {
+            true => dead_letter_queues(queue).to_vec(),
+            false => vec![queue.clone()],
+        });
+    each.collect()
 }
 
 /// The function that drains.
@@ -112,4 +156,49 @@ fn text(answer: &Value) -> String {
         }
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = include_str!("../../../../../template.yaml");
+
+    #[test]
+    fn a_queue_that_is_not_drained_is_refused_with_those_that_are() {
+        for name in [
+            "payment",
+            "payment-dlq",
+            "quarantine",
+            "waybill-dev-stock-delivery-dlq",
+        ] {
+            assert_eq!(queue(name).unwrap(), name);
+        }
+        for wrong in [
+            "",
+            "paymnet-dlq",
+            "-",
+            "dlq",
+            "relay-failures",
+            "saga-rescue-dlq",
+        ] {
+            let error = queue(wrong).unwrap_err();
+            assert!(error.contains("payment-delivery-dlq, "), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_consumer_stands_for_its_two_queues() {
+        let named = ["payment".to_owned(), "quarantine".to_owned()];
+        let expected = ["payment-dlq", "payment-delivery-dlq", "quarantine"];
+        assert_eq!(addressed(&named), expected);
+    }
+
+    #[test]
+    fn every_queue_that_is_drained_is_in_the_template() {
+        for name in drained() {
+            let line = format!("QueueName: !Sub '${{AWS::StackName}}-{name}'");
+            assert!(TEMPLATE.contains(&line), "{name}");
+        }
+    }
 }

@@ -5,20 +5,22 @@ use std::path::Path;
 
 use clap::Args;
 use failures::edit::{Edit, EditError, edit, editable};
+use failures::mask::displayed;
 use failures::{Change, Failure as Record, FailureId, FailureStore};
 use json_patch::Patch;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::difference::difference;
+use super::difference::{coloured, difference};
 use super::editor::edited;
 use super::filter::failure_id;
+use super::show::pretty;
 use super::store::{Store, actor};
 use crate::cli::Context;
 use crate::commands::read_input;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, note};
+use crate::output::{Output, note, printable};
 
 /// `waybill failures edit ID`
 #[derive(Debug, Args)]
@@ -39,6 +41,10 @@ pub(crate) struct Arguments {
     /// Store it without asking
     #[arg(long)]
     yes: bool,
+    /// Show personal data in the difference too; a task token is never shown. An editor gets the
+    /// body with its personal data in any case
+    #[arg(long)]
+    personal: bool,
 }
 
 /// What is printed.
@@ -48,7 +54,9 @@ struct Edited {
     /// The copy, which waits to be replayed; none where nothing was stored.
     copy: Option<String>,
     stored: bool,
-    /// A unified diff.
+    /// Which places of the body were changed: JSON Pointers, never their values.
+    changed: String,
+    /// A unified diff, masked like any body that is shown.
     difference: String,
 }
 
@@ -63,11 +71,15 @@ impl Arguments {
 
         let before = editable(&failure);
         let after = self.new_body(&before)?;
-        let what = self.what(&before, &after);
+        let changed = changed(&before, &after);
+        let what = match &self.why {
+            Some(why) => format!("{changed}: {why}"),
+            None => changed.clone(),
+        };
         let edit = edit(&failure, &after, copy, &what, &actor(&by)).map_err(refused)?;
 
-        let shown = difference(&before, &editable(&edit.copy), context.output);
-        let stored = self.is_wanted(&shown, context.output)?;
+        let shown = masked_difference(&before, &editable(&edit.copy), self.personal);
+        let stored = self.is_wanted(&format!("{changed}\n{shown}"), context.output)?;
         if stored {
             store_both(&store, &edit).await?;
         }
@@ -75,11 +87,12 @@ impl Arguments {
             original: self.id.to_string(),
             copy: stored.then(|| edit.copy.id.to_string()),
             stored,
+            changed,
             difference: shown,
         };
         context
             .output
-            .result(&edited, |edited| text(edited, self.yes))?;
+            .result(&edited, |edited| text(edited, self.yes, context.output))?;
         Ok(Exit::Ok)
     }
 
@@ -94,23 +107,6 @@ impl Arguments {
         }
     }
 
-    /// For the history: which places were changed, never their values.
-    fn what(&self, before: &str, after: &str) -> String {
-        let parse = |text: &str| serde_json::from_str::<Value>(text);
-        let places = match (parse(before), parse(after)) {
-            (Ok(before), Ok(after)) => {
-                let patch = json_patch::diff(&before, &after);
-                let places: Vec<_> = patch.iter().map(|step| step.path().to_string()).collect();
-                format!("changed {}", places.join(", "))
-            }
-            _ => "replaced the body".to_owned(),
-        };
-        match &self.why {
-            Some(why) => format!("{places}: {why}"),
-            None => places,
-        }
-    }
-
     fn is_wanted(&self, shown: &str, output: Output) -> Result<bool, Failure> {
         if self.yes {
             return Ok(true);
@@ -122,6 +118,31 @@ impl Arguments {
             "the original is never sent again; the copy waits:\n{shown}"
         ));
         ask("store it? [y/N] ")
+    }
+}
+
+/// Which places were changed, never their values.
+fn changed(before: &str, after: &str) -> String {
+    let parse = |text: &str| serde_json::from_str::<Value>(text);
+    match (parse(before), parse(after)) {
+        (Ok(before), Ok(after)) => {
+            let patch = json_patch::diff(&before, &after);
+            let places: Vec<_> = patch.iter().map(|step| step.path().to_string()).collect();
+            format!("changed {}", places.join(", "))
+        }
+        _ => "replaced the body".to_owned(),
+    }
+}
+
+/// Both sides are masked before they are compared, so the difference holds nothing that
+/// the body itself would not show.
+fn masked_difference(before: &str, after: &str, personal: bool) -> String {
+    let shown = |body: &str| pretty(&displayed(body, personal));
+    match difference(&shown(before), &shown(after)) {
+        same if same.is_empty() => {
+            "(only what is masked is changed; --personal shows personal data)".to_owned()
+        }
+        difference => difference,
     }
 }
 
@@ -207,23 +228,22 @@ fn ask(question: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn text(edited: &Edited, asked: bool) -> String {
+/// What was asked about was shown already, unless nobody was asked.
+fn text(edited: &Edited, unasked: bool, output: Output) -> String {
+    let difference = coloured(&edited.difference, output);
+    let changed = printable(&edited.changed);
     match &edited.copy {
         Some(copy) => {
-            let shown = if asked {
-                format!("{}\n\n", edited.difference)
-            } else {
-                String::new()
+            let shown = match unasked {
+                true => format!("{changed}\n{difference}\n\n"),
+                false => String::new(),
             };
             format!(
                 "{shown}{copy} waits in place of {}; to send it: waybill failures replay {copy} --yes",
                 edited.original
             )
         }
-        None => format!(
-            "{}\n\nnothing was stored; --yes stores it",
-            edited.difference
-        ),
+        None => format!("{changed}\n{difference}\n\nnothing was stored; --yes stores it"),
     }
 }
 
@@ -253,5 +273,68 @@ mod tests {
                 "{body} {patch}"
             );
         }
+    }
+
+    #[test]
+    fn a_difference_holds_no_personal_data_unless_it_is_asked_for() {
+        let before = r#"{"amount":"1","shipTo":{"name":"Ada","city":"Ulm"}}"#;
+        let after = r#"{"amount":1,"shipTo":{"name":"Eve","city":"Ulm"}}"#;
+        let shown = masked_difference(before, after, false);
+        assert!(shown.contains("+  \"amount\": 1"), "{shown}");
+        for hidden in ["Ada", "Eve", "Ulm"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+        let shown = masked_difference(before, after, true);
+        assert!(shown.contains("Ada") && shown.contains("Eve"), "{shown}");
+        assert_eq!(
+            changed(before, after),
+            "changed /amount, /shipTo/name",
+            "the places are told"
+        );
+    }
+
+    #[test]
+    fn a_change_of_personal_data_alone_is_told_without_it() {
+        let body = |name: &str| format!(r#"{{"shipTo":{{"name":"{name}"}}}}"#);
+        let shown = masked_difference(&body("Ada"), &body("Eve"), false);
+        assert!(shown.contains("--personal"), "{shown}");
+        assert!(!shown.contains("Ada") && !shown.contains("Eve"), "{shown}");
+    }
+
+    #[test]
+    fn a_broken_body_is_withheld_in_a_difference_and_its_token_always() {
+        let before = r#"{"shipTo":"Ada","t\u0061sktoken":"SECRET"#;
+        let after = r#"{"amount":1}"#;
+        let shown = masked_difference(before, after, false);
+        assert!(shown.contains("-(withheld"), "{shown}");
+        assert!(
+            !shown.contains("Ada") && !shown.contains("SECRET"),
+            "{shown}"
+        );
+        let shown = masked_difference(before, after, true);
+        assert!(
+            shown.contains("Ada") && !shown.contains("SECRET"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_difference_in_a_json_document_has_no_colours() {
+        let edited = Edited {
+            original: "f-1".to_owned(),
+            copy: None,
+            stored: false,
+            changed: "changed /a".to_owned(),
+            difference: masked_difference(r#"{"a":1}"#, r#"{"a":2}"#, false),
+        };
+        assert!(edited.difference.contains("-  \"a\": 1"));
+        let document = serde_json::to_string(&edited).unwrap();
+        assert!(!document.contains("u001b"), "{document}");
+        let told = text(
+            &edited,
+            false,
+            Output::of(crate::output::Format::Table, true),
+        );
+        assert!(told.contains("\u{1b}[31m-  \"a\": 1"), "{told}");
     }
 }

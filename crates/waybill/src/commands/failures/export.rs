@@ -12,7 +12,7 @@ use super::store::Store;
 use super::summary::Detail;
 use crate::cli::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::note;
+use crate::output::{note, printable, without_controls};
 
 /// `waybill failures export`
 #[derive(Debug, Args)]
@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
     /// Write to this file, which must not exist yet [default: stdout]
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Export personal data in the messages too; task tokens are never exported
+    /// Export personal data in the messages too, and bodies that are no JSON objects; task tokens
+    /// are never exported
     #[arg(long)]
     personal: bool,
 }
@@ -72,6 +73,9 @@ impl Arguments {
             ..self.filter.query(statuses)?
         };
         let store = Store::open(context).await?;
+        // Before the file is made: what is named and is not there is a mistake.
+        store.named(&self.ids).await?;
+        store.check_named(&query).await?;
         let mut sink = Sink::open(self.format, self.file.as_deref())?;
         let mut count = 0_usize;
         let personal = self.personal;
@@ -117,10 +121,10 @@ impl Sink {
     fn write(&mut self, detail: &Detail) -> io::Result<()> {
         match self {
             Self::Jsonl(target) => {
-                serde_json::to_writer(&mut *target, detail)?;
-                target.write_all(b"\n")
+                let document = serde_json::to_string(detail)?;
+                writeln!(target, "{}", without_controls(&document))
             }
-            Self::Csv(writer) => Ok(writer.write_record(cells(detail).map(|cell| inert(&cell)))?),
+            Self::Csv(writer) => Ok(writer.write_record(cells(detail).map(|cell| safe(&cell)))?),
         }
     }
 
@@ -163,6 +167,12 @@ fn cells(detail: &Detail) -> [String; 19] {
     ]
 }
 
+/// A cell that neither drives a terminal nor runs in a spreadsheet.
+fn safe(cell: &str) -> String {
+    let lines: Vec<_> = cell.split('\n').map(printable).collect();
+    inert(&lines.join("\n"))
+}
+
 /// A spreadsheet runs a cell that begins like a formula. Whoever sent the message wrote
 /// it, so it is made a text.
 fn inert(cell: &str) -> String {
@@ -194,5 +204,17 @@ mod tests {
         for text in ["", "f-1", "{\"a\":1}", "2026-11-21"] {
             assert_eq!(inert(text), text);
         }
+    }
+
+    #[test]
+    fn no_cell_drives_a_terminal() {
+        for control in ['\u{1b}', '\u{9b}', '\u{85}', '\u{7f}', '\r'] {
+            let cell = safe(&format!("a{control}2Jb"));
+            assert_eq!(cell, "a\u{fffd}2Jb", "{control:?}");
+        }
+        assert_eq!(safe("a\nb ü"), "a\nb ü");
+        assert!(safe("\n=1+1").starts_with('\''));
+        // What hides a formula's beginning leaves it harmless.
+        assert_eq!(safe("\r=1"), "\u{fffd}=1");
     }
 }

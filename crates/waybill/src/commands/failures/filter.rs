@@ -3,10 +3,14 @@
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use contracts::Timestamp;
-use failures::{FailureId, GroupId, Query, ReplayId, Status};
+use contracts::schema::MESSAGES;
+use domain::OrderId;
+use failures::{FailureId, GroupId, Query, ReplayId, Status, UNKNOWN};
+use message_worker::Class;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::consumers;
 use super::store::now;
 use crate::failure::Failure;
 
@@ -18,21 +22,21 @@ pub(super) struct Filter {
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
     /// Only this consumer's; `unknown` where nothing says whose they are
-    #[arg(long, value_name = "CONSUMER")]
+    #[arg(long, value_name = "CONSUMER", value_parser = consumer_parser())]
     consumer: Option<String>,
-    /// Only this error class: transient, ambiguous, business, poison, deferred or unknown
-    #[arg(long, value_name = "CLASS")]
+    /// Only this error class
+    #[arg(long, value_name = "CLASS", value_parser = class_parser())]
     class: Option<String>,
     /// Only this error name
     #[arg(long, value_name = "NAME")]
     error: Option<String>,
-    /// Only this message type
-    #[arg(long = "type", value_name = "TYPE")]
+    /// Only this message type, such as payment.charge or waybill.payment.charge.v1
+    #[arg(long = "type", value_name = "TYPE", value_parser = message_type)]
     message_type: Option<String>,
     /// Only this order
-    #[arg(long, value_name = "ORDER")]
+    #[arg(long, value_name = "ORDER", value_parser = order_id)]
     order: Option<String>,
-    /// Only in this status, or several: waiting, replaying, resolved, archived, edited, open, all
+    /// Only in this status, or several, with commas between
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = status_parser())]
     status: Vec<String>,
     /// Failed at this time or later: 2026-11-21T17:56:15Z, or 90s, 15m, 2h, 3d ago
@@ -124,6 +128,53 @@ fn status_parser() -> impl TypedValueParser<Value = String> {
     PossibleValuesParser::new(names.into_iter().chain(["open", "all"]))
 }
 
+fn class_parser() -> impl TypedValueParser<Value = String> {
+    let deferred = Class::Deferred {
+        delay: None,
+        fresh: false,
+    };
+    let classes = [
+        Class::Transient,
+        Class::Ambiguous,
+        Class::Business,
+        Class::Poison,
+        deferred,
+    ];
+    let names = classes.map(Class::as_str);
+    PossibleValuesParser::new(names.into_iter().chain([UNKNOWN]))
+}
+
+fn consumer_parser() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(consumers::names().into_iter().chain([UNKNOWN]))
+}
+
+/// A type of a contract, in full, or without what all of them have around it.
+fn message_type(text: &str) -> Result<String, String> {
+    let is_meant = |name: &str| {
+        let short = name
+            .strip_prefix("waybill.")
+            .and_then(|name| name.strip_suffix(".v1"));
+        name == text || short == Some(text)
+    };
+    let mut names = MESSAGES.iter().map(|schema| schema.message_type);
+    match names.clone().find(|name| is_meant(name)) {
+        Some(name) => Ok(name.to_owned()),
+        None => {
+            let first = names.next().unwrap_or_default();
+            let all = names.fold(first.to_owned(), |all, name| format!("{all}, {name}"));
+            Err(format!(
+                "no contract is of this type (--text finds messages of others); there are: {all}"
+            ))
+        }
+    }
+}
+
+fn order_id(text: &str) -> Result<String, String> {
+    let id: Result<OrderId, _> = text.parse();
+    id.map(|id| id.to_string())
+        .map_err(|wrong| wrong.to_string())
+}
+
 /// A moment, or a time before now.
 fn moment(text: &str) -> Result<Timestamp, String> {
     if let Some(ago) = duration(text) {
@@ -203,6 +254,32 @@ mod tests {
         );
         filter.status = vec!["all".to_owned()];
         assert_eq!(filter.query(&OPEN).unwrap().statuses, Status::ALL);
+    }
+
+    #[test]
+    fn a_type_is_one_of_the_contracts() {
+        for text in ["payment.charge", "waybill.payment.charge.v1"] {
+            assert_eq!(message_type(text).unwrap(), "waybill.payment.charge.v1");
+        }
+        for schema in MESSAGES {
+            assert_eq!(
+                message_type(schema.message_type).unwrap(),
+                schema.message_type
+            );
+        }
+        for wrong in ["", "payment", "payment.charge.v1", "payment.chrage"] {
+            let error = message_type(wrong).unwrap_err();
+            assert!(error.contains("waybill.payment.charge.v1, "), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_an_order_id() {
+        let id = "7f0d2f5e-3c5b-5a8e-9a39-6f9a2f1c0b11";
+        assert_eq!(order_id(id).unwrap(), id);
+        for wrong in ["", " ", "o-1", "7F0D2F5E-3C5B-5A8E-9A39-6F9A2F1C0B11"] {
+            assert!(order_id(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -52,6 +52,9 @@ impl Arguments {
         store
             .each(&query, |failure| Ok(self.keep(&mut found, &failure, limit)))
             .await?;
+        if found.is_empty() {
+            store.check_named(&query).await?;
+        }
         self.sort(&mut found);
         let listing = Listing {
             truncated: found.len() > limit,

@@ -86,7 +86,7 @@ mod tests {
     fn what_is_said_often_is_understood() {
         for line in [
             "list",
-            "list --group g --consumer payment --class poison --error E --type t --order o",
+            "list --group g --consumer payment --class poison --error E --type order.placed --order 7f0d2f5e-3c5b-5a8e-9a39-6f9a2f1c0b11",
             "list --status waiting,archived --since 2h --until 2026-11-21T17:56:15Z --text x",
             "list --replay r --limit 5 --sort first-seen --output json",
             "groups --all",
@@ -97,6 +97,7 @@ mod tests {
             "edit f-1 --body @file",
             "archive f-1 f-2 --why x --keep 30d",
             "archive --group g --why x",
+            "archive --group g --why x --yes",
             "restore --status archived",
             "resolve f-1 --why x",
             "export --format csv --file out.csv --status all",
@@ -108,6 +109,8 @@ mod tests {
             "replays show r-1",
             "drain",
             "drain payment-dlq quarantine",
+            "drain payment",
+            "list --consumer unknown --class unknown --status all",
         ] {
             assert!(parses(line), "{line}");
         }
@@ -117,6 +120,11 @@ mod tests {
     fn what_cannot_be_meant_is_refused() {
         for line in [
             "list --status Waiting",
+            "list --class Poison",
+            "list --consumer paymnet",
+            "list --type payment.chrage",
+            "list --order o",
+            "list --order=",
             "list --since yesterday",
             "list --limit 0",
             "show",
@@ -124,6 +132,10 @@ mod tests {
             "edit f-1 --patch [] --body {}",
             "archive f-1",
             "archive f-1 --why x --keep forever",
+            "archive f-1 --why x --keep 1h",
+            "archive f-1 --why=",
+            "resolve f-1 --why=",
+            "drain paymnet-dlq",
             "resolve --why x",
             "export --format xml",
             "replay f-1 --rate 0",

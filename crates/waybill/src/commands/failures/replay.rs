@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
             "class", "error", "message_type", "order", "status", "since", "until", "text", "replay"]
     )]
     resume: Option<String>,
-    /// Send to this consumer's queue, not to their own
+    /// Send to this consumer's queue, not to their own. What it processes waits again afterwards, as its own consumer has not processed it
     #[arg(long, value_name = "CONSUMER", value_parser = PossibleValuesParser::new(consumers::names()))]
     to: Option<String>,
     /// With --to, also where that consumer does not read messages of this type

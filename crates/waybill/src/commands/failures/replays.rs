@@ -47,6 +47,13 @@ pub(super) struct Counts {
     pub(super) skipped: usize,
 }
 
+impl Counts {
+    /// Whether each message is where it stays.
+    fn is_settled(&self) -> bool {
+        self.processed + self.failed_again + self.skipped == self.planned
+    }
+}
+
 /// One message of a replay.
 #[derive(Debug, Serialize)]
 pub(super) struct EntryRow {
@@ -98,13 +105,11 @@ impl Arguments {
 
 async fn list(store: &Store, limit: usize, context: &Context) -> Result<Exit, Failure> {
     let plans = store.plans()?.plans().await.map_err(Failure::from_port)?;
-    let rows = plans
-        .iter()
-        .take(limit)
-        .map(|plan| row(plan, recorded(plan)));
-    let listing = Listing {
-        replays: rows.collect(),
-    };
+    let mut rows = Vec::new();
+    for plan in plans.iter().take(limit) {
+        rows.push(row(plan, counts_now(store, plan).await?));
+    }
+    let listing = Listing { replays: rows };
     context
         .output
         .result(&listing, |listing| rows_text(&listing.replays))?;
@@ -118,23 +123,39 @@ async fn show(store: &Store, id: &ReplayId, context: &Context) -> Result<Exit, F
         .await
         .map_err(Failure::from_port)?;
     let plan = plan.ok_or_else(|| Failure::NoSuchReplay(id.to_string()))?;
-    let states: Vec<EntryState> = stream::iter(&plan.entries)
-        .map(|entry| {
-            let plan = &plan;
-            async move {
-                let failure = store.get(&entry.failure).await?;
-                Ok::<_, Failure>(state_of(plan, entry, failure.as_ref()))
-            }
-        })
-        .buffered(CONCURRENCY)
-        .try_collect()
-        .await?;
+    let states = states(store, &plan).await?;
     let shown = Shown {
         row: row(&plan, counts(&states)),
         messages: entry_rows(&plan, &states),
     };
     context.output.result(&shown, shown_text)?;
     Ok(Exit::Ok)
+}
+
+/// What the records say now, unless the plan says where all of its messages ended.
+async fn counts_now(store: &Store, plan: &Plan) -> Result<Counts, Failure> {
+    let recorded = recorded(plan);
+    if plan.progress.finished_at.is_some() && recorded.is_settled() {
+        return Ok(recorded);
+    }
+    // A plan that is listed comes without its entries.
+    let plan = store.plans()?.get_plan(&plan.id).await;
+    match plan.map_err(Failure::from_port)? {
+        Some(plan) => Ok(counts(&states(store, &plan).await?)),
+        None => Ok(recorded),
+    }
+}
+
+/// What became of each message, as its record says.
+async fn states(store: &Store, plan: &Plan) -> Result<Vec<EntryState>, Failure> {
+    stream::iter(&plan.entries)
+        .map(|entry| async move {
+            let failure = store.get(&entry.failure).await?;
+            Ok(state_of(plan, entry, failure.as_ref()))
+        })
+        .buffered(CONCURRENCY)
+        .try_collect()
+        .await
 }
 
 /// What the plan says of itself: as it was when its process last wrote it down.
@@ -270,4 +291,39 @@ fn shown_text(shown: &Shown) -> String {
         rows_text(std::slice::from_ref(&shown.row)),
         table(&["FAILURE", "STATE", "DETAIL", "GROUP"], rows)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_settled_only_when_each_message_has_ended() {
+        let settled = Counts {
+            planned: 3,
+            processed: 1,
+            failed_again: 1,
+            skipped: 1,
+            ..Counts::default()
+        };
+        assert!(settled.is_settled());
+        let under_way = Counts {
+            processed: 0,
+            under_way: 1,
+            ..settled
+        };
+        let due = Counts {
+            skipped: 0,
+            due: 1,
+            ..settled
+        };
+        // Nobody has counted yet.
+        let uncounted = Counts {
+            planned: 3,
+            ..Counts::default()
+        };
+        for counts in [under_way, due, uncounted] {
+            assert!(!counts.is_settled(), "{counts:?}");
+        }
+    }
 }

@@ -32,6 +32,11 @@ impl Report {
         }
     }
 
+    /// Whether nothing was to be changed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.refused.is_empty() && self.missing.is_empty()
+    }
+
     /// Prints it. What was refused or is not there decides how the command ends.
     pub(super) fn print(self, done: &str, output: Output) -> Result<Exit, Failure> {
         output.result(&self, |report| format!("{done} {}", report.changed.len()))?;

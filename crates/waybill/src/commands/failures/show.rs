@@ -19,7 +19,8 @@ pub(crate) struct Arguments {
     /// The failures' ids
     #[arg(required = true, value_name = "ID", value_parser = failure_id)]
     ids: Vec<FailureId>,
-    /// Show personal data in the message too; a task token is never shown
+    /// Show personal data in the message too, and a body that is no JSON object; a task token is
+    /// never shown
     #[arg(long)]
     personal: bool,
 }
@@ -176,7 +177,7 @@ fn history(detail: &Detail) -> String {
 }
 
 /// Indented where it is JSON.
-fn pretty(body: &str) -> String {
+pub(super) fn pretty(body: &str) -> String {
     match serde_json::from_str::<serde_json::Value>(body) {
         Ok(message) => format!("{message:#}"),
         Err(_) => body.to_owned(),

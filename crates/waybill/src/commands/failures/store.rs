@@ -2,7 +2,10 @@
 
 use aws_adapters::{DynamoFailures, DynamoGroups, DynamoOrders, DynamoPlans, SqsReplayQueues};
 use contracts::Timestamp;
-use failures::{Actor, Change, Failure as Record, FailureId, FailureStore, Query, Refused};
+use failures::{
+    Actor, Change, Failure as Record, FailureId, FailureStore, GroupId, GroupStore, PlanStore,
+    Query, Refused,
+};
 use idempotency::{Clock, SystemClock};
 
 use super::consumers;
@@ -110,6 +113,57 @@ impl Store {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether the group and the replay that a query names are there. For queries that
+    /// found nothing: a mistyped name must not look as if all were well.
+    ///
+    /// # Errors
+    /// [`Failure::NotInStore`] and [`Failure::NoSuchReplay`].
+    pub(super) async fn check_named(&self, query: &Query) -> Result<(), Failure> {
+        if let Some(group) = &query.group
+            && !self.has_group(group).await?
+        {
+            return Err(Failure::NotInStore(vec![format!("the group {group}")]));
+        }
+        let Some(replay) = &query.replay else {
+            return Ok(());
+        };
+        // An automatic replay has no plan, only failures that had it.
+        let plan = self.plans()?.get_plan(replay).await;
+        let is_there = plan.map_err(Failure::from_port)?.is_some()
+            || self
+                .has_any(&Query {
+                    replay: Some(replay.clone()),
+                    ..Query::default()
+                })
+                .await?;
+        match is_there {
+            true => Ok(()),
+            false => Err(Failure::NoSuchReplay(replay.to_string())),
+        }
+    }
+
+    async fn has_group(&self, group: &GroupId) -> Result<bool, Failure> {
+        let known = self.groups()?.get_group(group).await;
+        if known.map_err(Failure::from_port)?.is_some() {
+            return Ok(true);
+        }
+        self.has_any(&Query {
+            group: Some(group.clone()),
+            ..Query::default()
+        })
+        .await
+    }
+
+    async fn has_any(&self, query: &Query) -> Result<bool, Failure> {
+        let mut found = false;
+        let stop = |_| {
+            found = true;
+            Ok(false)
+        };
+        self.each(query, stop).await?;
+        Ok(found)
     }
 
     /// Makes a change to a failure as it is now, over whatever others do meanwhile.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use contracts::Timestamp;
-use failures::mask::{without_personal_data, without_token};
+use failures::mask::displayed;
 use failures::{Failure, HistoryEntry, Replay, Resolution, Value};
 use serde::Serialize;
 
@@ -100,7 +100,6 @@ pub(super) struct OrderEvent {
 
 impl Detail {
     pub(super) fn of(failure: &Failure, personal: bool) -> Self {
-        let shown = |text: &str| shown(text, personal);
         let attributes = failure.letter.attributes.iter();
         Self {
             summary: Summary::of(failure),
@@ -125,7 +124,7 @@ impl Detail {
                 .map(|(name, value)| (name.clone(), attribute(name, value, personal)))
                 .collect(),
             body_sha256: failure.letter.body_sha256.clone(),
-            body: shown(&failure.letter.body),
+            body: displayed(&failure.letter.body, personal),
             history: failure.history.clone(),
             order: None,
         }
@@ -137,20 +136,12 @@ fn attribute(name: &str, value: &Value, personal: bool) -> String {
         // As a pair, so that a token which is an attribute of its own is known as one.
         Value::Text { value, .. } => {
             let pair = serde_json::json!({ name: value }).to_string();
-            let pair = serde_json::from_str::<serde_json::Value>(&shown(&pair, personal));
+            let pair = serde_json::from_str::<serde_json::Value>(&displayed(&pair, personal));
             let text = pair
                 .ok()
                 .and_then(|pair| Some(pair.get(name)?.as_str()?.to_owned()));
             text.unwrap_or_default()
         }
         Value::Binary { value, .. } => format!("({} bytes)", value.len()),
-    }
-}
-
-fn shown(body: &str, personal: bool) -> String {
-    let body = without_token(body);
-    match personal {
-        true => body,
-        false => without_personal_data(&body),
     }
 }

@@ -1,7 +1,10 @@
 //! `waybill queues pause` and `waybill queues resume`.
 
+use std::collections::HashMap;
+
+use aws_adapters::{DynamoCircuits, LambdaMappings};
 use aws_sdk_lambda::Client as Lambda;
-use circuit::{CircuitStore, State};
+use circuit::{CircuitStore, NotSettled, Resumed, Saved, settle};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use idempotency::Millis;
@@ -11,7 +14,7 @@ use crate::cli::Context;
 use crate::deployment::Deployment;
 use crate::failure::{Exit, Failure};
 use crate::operator::operator;
-use crate::output::printable;
+use crate::output::{note, printable};
 use crate::records::now_millis;
 use crate::records::traffic::{self, CONSUMERS, Consumer, Traffic};
 
@@ -30,6 +33,11 @@ pub(super) struct Pause {
 pub(super) struct Resume {
     #[arg(value_parser = consumer())]
     consumer: Consumer,
+    /// Close its circuit as well and let all messages pass at once, though nobody has
+    /// seen its outside party serve. If it does not, messages use up receives until the
+    /// circuit opens again; with the controller dead, nothing closes it then but this
+    #[arg(long)]
+    force: bool,
 }
 
 /// Offers the consumers to `--help` and to completions.
@@ -58,7 +66,7 @@ impl Pause {
             .pause(self.consumer.name, &pause)
             .await;
         paused.map_err(Failure::from_port)?;
-        switch(&deployment, self.consumer, false).await?;
+        make_as_wanted(&deployment, self.consumer).await?;
         show(&deployment, self.consumer, context).await
     }
 }
@@ -68,37 +76,90 @@ impl Resume {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let deployment = context.settings.deployment().await?;
         let circuits = traffic::circuits(&deployment)?;
-        let resumed = circuits.resume(self.consumer.name).await;
-        resumed.map_err(Failure::from_port)?;
-        let circuit = circuits.load(self.consumer.name).await;
-        let circuit = circuit.map_err(Failure::from_port)?;
-        if circuit.state == State::Closed && circuit.pause.is_none() {
-            switch(&deployment, self.consumer, true).await?;
+        let resumed = Resumed {
+            at: Millis::new(now_millis()),
+            by: operator(&deployment).await?,
+        };
+        if self.force {
+            force(&circuits, self.consumer, resumed).await?;
+            make_as_wanted(&deployment, self.consumer).await?;
+            check_passing(&deployment, self.consumer).await?;
+        } else {
+            let ended = circuits.resume(self.consumer.name, &resumed).await;
+            ended.map_err(Failure::from_port)?;
+            make_as_wanted(&deployment, self.consumer).await?;
         }
         show(&deployment, self.consumer, context).await
     }
 }
 
-async fn switch(deployment: &Deployment, consumer: Consumer, on: bool) -> Result<(), Failure> {
-    let lambda = Lambda::new(deployment.config());
-    let updated = lambda
-        .update_event_source_mapping()
-        .uuid(deployment.output(consumer.mapping)?)
-        .enabled(on)
-        .send()
-        .await;
-    match updated {
-        Ok(_) => Ok(()),
-        // It is being changed just now; the controller makes it as it is wanted within a minute.
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(|error| error.is_resource_in_use_exception()) =>
-        {
+/// Closes a circuit if nobody changes it between our look and our write.
+async fn force(
+    circuits: &DynamoCircuits,
+    consumer: Consumer,
+    resumed: Resumed,
+) -> Result<(), Failure> {
+    let seen = circuits.load(consumer.name).await;
+    let seen = seen.map_err(Failure::from_port)?;
+    let saved = circuits.save(&seen.forced(resumed)).await;
+    match saved.map_err(Failure::from_port)? {
+        Saved::Yes => {
+            note(&format!(
+                "the circuit of {} is closed by force; it opens again if calls fail again",
+                consumer.name
+            ));
             Ok(())
         }
-        Err(error) => Err(Failure::from_sdk("lambda:UpdateEventSourceMapping", error)),
+        Saved::Conflict => Err(Failure::Busy {
+            what: format!("the circuit of {}", consumer.name),
+            message: "it was changed in the meantime; look at it, and repeat it if you must"
+                .to_owned(),
+        }),
     }
+}
+
+/// A mapping that is just being disabled takes no other change, and nobody else may
+/// enable it afterwards.
+async fn check_passing(deployment: &Deployment, consumer: Consumer) -> Result<(), Failure> {
+    let mapping = traffic::read(deployment, consumer).await?.mapping;
+    if !mapping.state.starts_with("Disabl") {
+        return Ok(());
+    }
+    Err(Failure::Busy {
+        what: format!("the mapping of {}", consumer.name),
+        message: format!("it is {}; repeat it in a minute", mapping.state),
+    })
+}
+
+/// Does at once what the controller would do within a minute. A mapping that is being
+/// changed just now is left to it.
+async fn make_as_wanted(deployment: &Deployment, consumer: Consumer) -> Result<(), Failure> {
+    let circuits = traffic::circuits(deployment)?;
+    let id = deployment.output(consumer.mapping)?.to_owned();
+    let ids = HashMap::from([(consumer.name.to_owned(), id)]);
+    let mappings = LambdaMappings::new(Lambda::new(deployment.config()), ids);
+    let settled = settle(&circuits, &mappings, consumer.name, full(deployment)?).await;
+    match settled {
+        Ok(_) => Ok(()),
+        Err(NotSettled::Unread(error) | NotSettled::Unchanged(error)) => {
+            Err(Failure::from_port(error))
+        }
+        Err(error @ NotSettled::Restless) => Err(Failure::Busy {
+            what: format!("the circuit of {}", consumer.name),
+            message: error.to_string(),
+        }),
+    }
+}
+
+/// The concurrency of a consumer when all is well.
+fn full(deployment: &Deployment) -> Result<u32, Failure> {
+    let text = deployment.output("WorkerConcurrency")?;
+    text.parse().map_err(|error| {
+        Failure::unexpected(
+            format!("the stack's WorkerConcurrency is no number: {text}"),
+            error,
+        )
+    })
 }
 
 async fn show(
@@ -117,8 +178,7 @@ async fn show(
 fn text(changed: &Changed) -> String {
     let Changed { consumer, traffic } = changed;
     let mapping = &traffic.mapping.state;
-    printable(&match traffic.hindrance() {
-        Some(hindrance) => format!("{consumer}: {hindrance}; its mapping is {mapping}"),
-        None => format!("{consumer}: messages pass; its mapping is {mapping}"),
-    })
+    let passing = traffic.hindrance();
+    let passing = passing.unwrap_or_else(|| "messages pass".to_owned());
+    printable(&format!("{consumer}: {passing}; its mapping is {mapping}"))
 }

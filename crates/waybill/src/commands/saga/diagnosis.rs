@@ -52,6 +52,14 @@ pub(crate) fn diagnose(order: &StoredOrder, steps: &[StepState]) -> Cure {
     }
 }
 
+/// Whether an undo of the order was asked for, by an attempt or by a command on the bus.
+/// It may still be in a queue: whether the order is to be completed, a person says.
+pub(crate) fn undo_was_asked(order: &StoredOrder, sent: &[String]) -> bool {
+    let mut attempts = order.recoveries.iter().chain(&order.recovery);
+    let is_undo = |name: &String| name.parse::<Step>().is_ok_and(Step::is_undo);
+    attempts.any(|attempt| attempt.mode == "undo") || sent.iter().any(is_undo)
+}
+
 /// The undos that are not done, in the order in which they are tried.
 pub(crate) fn missing(steps: &[StepState]) -> Vec<Missing> {
     let standing = steps.iter().rev().filter(|step| step.stands != Stands::No);
@@ -124,6 +132,29 @@ mod tests {
         ];
         let order = order("needs-attention", &[]);
         assert_eq!(diagnose(&order, &steps), Cure::Complete);
+    }
+
+    #[test]
+    fn an_undo_was_asked_for_by_an_attempt_or_by_a_command() {
+        let sent = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let untouched = order("needs-attention", &[]);
+        let actions = sent(&["payment.charge", "shipment.create", "order.placed"]);
+        assert!(!undo_was_asked(&untouched, &actions));
+        for undo in ["payment.refund", "stock.release", "shipment.cancel"] {
+            assert!(undo_was_asked(&untouched, &sent(&[undo])), "{undo}");
+        }
+        for mode in ["undo", "complete"] {
+            let attempt = Attempt {
+                mode: mode.to_owned(),
+                ..Attempt::default()
+            };
+            let mut order = order("needs-attention", &[]);
+            order.recoveries = vec![attempt.clone()];
+            assert_eq!(undo_was_asked(&order, &[]), mode == "undo");
+            order.recoveries.clear();
+            order.recovery = Some(attempt);
+            assert_eq!(undo_was_asked(&order, &[]), mode == "undo");
+        }
     }
 
     #[test]

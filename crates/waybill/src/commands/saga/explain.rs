@@ -193,7 +193,8 @@ fn next(
         )),
         Cure::Complete => next.push(format!(
             "Everything is done but the order's end. Write it: \
-             waybill saga resume {id} --why TEXT --yes"
+             waybill saga resume {id} --why TEXT --yes. \
+             If an undo was asked for before, it wants --undo or --complete"
         )),
         Cure::Undo { .. } => {
             for Hindrance { consumer, what } in hindrances {

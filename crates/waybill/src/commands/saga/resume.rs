@@ -13,12 +13,13 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::diagnosis::{Cure, Missing, diagnose, missing};
+use super::diagnosis::{Cure, Missing, diagnose, missing, undo_was_asked};
 use crate::cli::Context;
 use crate::deployment::Deployment;
 use crate::failure::{Exit, Failure};
 use crate::operator::operator;
 use crate::output::{Output, note, printable, spinner};
+use crate::records::audit;
 use crate::records::executions::{self, Execution};
 use crate::records::order::{Reason, StoredOrder};
 use crate::records::steps::{self, StepState};
@@ -37,6 +38,9 @@ pub(crate) struct Arguments {
     /// Undo the order although it shipped and could be completed
     #[arg(long)]
     undo: bool,
+    /// Complete the order although an undo of it was asked for before
+    #[arg(long, conflicts_with = "undo")]
+    complete: bool,
     /// Do not wait for the end of the attempt
     #[arg(long)]
     no_wait: bool,
@@ -84,12 +88,36 @@ struct Resumed {
     reason: Option<Reason>,
 }
 
+impl Resumed {
+    /// An attempt that somebody else began does what they chose.
+    fn joined(&mut self, order: &StoredOrder, steps: &[StepState]) {
+        let mut attempts = order.recovery.iter().chain(order.recoveries.iter().rev());
+        let joined = attempts.find(|it| Some(&it.name) == self.attempt.as_ref());
+        let mode = match joined.map(|it| it.mode.as_str()) {
+            Some("undo") => Mode::Undo,
+            Some("complete") => Mode::Complete,
+            _ => return,
+        };
+        if self.mode != mode {
+            self.mode = mode;
+            self.missing = match mode {
+                Mode::Undo => missing(steps),
+                Mode::Complete => Vec::new(),
+            };
+        }
+    }
+}
+
 impl Arguments {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let deployment = context.settings.deployment().await?;
         let resume = Resume::find(&deployment, self.id)?;
         let (order, steps) = resume.look().await?;
         let mode = self.mode(&diagnose(&order, &steps), &order, &steps)?;
+        if mode == Mode::Complete {
+            let sent = audit::sent(&deployment, self.id).await?;
+            self.may_complete(undo_was_asked(&order, &sent))?;
+        }
         let mut resumed = Resumed {
             order_id: self.id.to_string(),
             mode,
@@ -110,6 +138,10 @@ impl Arguments {
             resumed.done = true;
             resumed.began = Some(attempt.began);
             resumed.attempt = Some(attempt.name.clone());
+            if !attempt.began {
+                let (now, steps) = resume.look().await?;
+                resumed.joined(&now, &steps);
+            }
             self.wait(&resume, &attempt, &mut resumed).await?
         } else {
             Exit::Ok
@@ -130,6 +162,10 @@ impl Arguments {
                 Err(Failure::NotAllowed(message, None))
             }
             Cure::Complete if !self.undo => Ok(Mode::Complete),
+            Cure::Undo { .. } if self.complete => {
+                let message = format!("order {} lacks more than its end", self.id);
+                Err(Failure::NotAllowed(message, None))
+            }
             Cure::Complete | Cure::Undo { .. } => Ok(Mode::Undo),
             // It is joined, or taken over where it died.
             Cure::UnderWay { .. } => {
@@ -140,6 +176,20 @@ impl Arguments {
                 self.mode(&diagnose(&waiting, steps), &waiting, steps)
             }
         }
+    }
+
+    /// An undo that was asked for may be what a person has decided, and may still be
+    /// in a queue: the order is then completed only where a person says so.
+    fn may_complete(&self, undo_was_asked: bool) -> Result<(), Failure> {
+        if self.complete || !undo_was_asked {
+            return Ok(());
+        }
+        let message = format!(
+            "order {} has everything but its end, and an undo of it was asked for before: \
+             say --undo or --complete",
+            self.id
+        );
+        Err(Failure::NotAllowed(message, None))
     }
 
     /// Waits for the end of the attempt, and says how the order stands then.
@@ -257,8 +307,9 @@ impl<'a> Resume<'a> {
                     .is_some_and(|error| error.is_execution_already_exists()) =>
             {
                 match self.execution(name).await? {
-                    Some(execution) if execution.runs() => Ok(Start::Runs),
-                    _ => Ok(Start::Ended),
+                    Some(execution) if !execution.runs() => Ok(Start::Ended),
+                    // Its name is taken, so it is there: it is too new to be described.
+                    _ => Ok(Start::Runs),
                 }
             }
             Err(error) => Err(Failure::from_sdk("states:StartExecution", error)),
@@ -272,9 +323,14 @@ impl<'a> Resume<'a> {
     /// Whether the attempt ended before the deadline.
     async fn ended(&self, attempt: &Begun, deadline: Option<Instant>) -> Result<bool, Failure> {
         let mut pause = Duration::from_millis(300);
+        let mut unseen = 0;
         loop {
-            let execution = self.execution(&attempt.name).await?;
-            if !execution.is_some_and(|execution| execution.runs()) {
+            match self.execution(&attempt.name).await? {
+                Some(execution) if !execution.runs() => return Ok(true),
+                Some(_) => unseen = 0,
+                None => unseen += 1,
+            }
+            if unseen > UNSEEN_LIMIT {
                 return Ok(true);
             }
             if deadline.is_some_and(|deadline| Instant::now() + pause > deadline) {
@@ -285,6 +341,9 @@ impl<'a> Resume<'a> {
         }
     }
 }
+
+/// So often may an execution that was begun be unknown: it is too new to be described.
+const UNSEEN_LIMIT: u32 = 5;
 
 /// The input of an attempt.
 fn input(order: &StoredOrder, mode: Mode, by: &str, why: &str) -> String {
@@ -308,7 +367,12 @@ fn input(order: &StoredOrder, mode: Mode, by: &str, why: &str) -> String {
 
 fn text(resumed: &Resumed, output: Output) -> String {
     let mut lines = Vec::new();
-    let tense = if resumed.done { "" } else { "would be " };
+    let tense = match (resumed.done, resumed.status) {
+        (false, _) => "would be ",
+        (true, "failed" | "completed") => "",
+        // It is under way, or it did not come to its end.
+        (true, _) => "was to be ",
+    };
     match resumed.mode {
         Mode::Complete => lines.push(format!(
             "{}: everything is done but its end; it {tense}completed",
@@ -354,6 +418,7 @@ mod tests {
             yes: true,
             why: String::new(),
             undo,
+            complete: false,
             no_wait: false,
             timeout: None,
         }
@@ -383,6 +448,47 @@ mod tests {
         let cure = diagnose(&order, &steps);
         let mode = arguments(false).mode(&cure, &order, &steps).unwrap();
         assert_eq!(mode, Mode::Complete);
+    }
+
+    #[test]
+    fn an_order_whose_undo_was_asked_for_is_completed_only_where_a_person_says_so() {
+        let mut arguments = arguments(false);
+        assert!(arguments.may_complete(false).is_ok());
+        let refused = arguments.may_complete(true).unwrap_err();
+        assert_eq!(refused.exit(), Exit::Refused);
+        arguments.complete = true;
+        assert!(arguments.may_complete(true).is_ok());
+    }
+
+    #[test]
+    fn an_order_that_lacks_more_than_its_end_is_not_completed() {
+        let mut arguments = arguments(false);
+        arguments.complete = true;
+        let order = order("needs-attention", &[]);
+        let refused = arguments.mode(&diagnose(&order, &[]), &order, &[]);
+        assert_eq!(refused.unwrap_err().exit(), Exit::Refused);
+    }
+
+    #[test]
+    fn an_attempt_that_was_joined_is_reported_as_what_it_is() {
+        let mut order = order("needs-attention", &[]);
+        let mut resumed = Resumed {
+            order_id: order.id.to_string(),
+            mode: Mode::Complete,
+            missing: Vec::new(),
+            done: true,
+            began: Some(false),
+            attempt: Some("o-1".to_owned()),
+            status: "needs-attention",
+            reason: None,
+        };
+        order.recovery = Some(Attempt {
+            name: "o-1".to_owned(),
+            mode: "undo".to_owned(),
+            ..Attempt::default()
+        });
+        resumed.joined(&order, &shipped());
+        assert_eq!((resumed.mode, resumed.missing.len()), (Mode::Undo, 3));
     }
 
     #[test]
