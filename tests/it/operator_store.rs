@@ -160,6 +160,8 @@ async fn notes_and_resolutions_are_in_the_history_with_who_and_when() {
         (&listed["note"], &listed["open"]),
         (&json!("known trouble"), &json!(1))
     );
+    let by = listed["notes"][0]["by"].as_str().unwrap();
+    assert!(by.contains("arn:aws"), "{listed}");
     let resolved = scene
         .failures(&["resolve", &id, "--why", "paid in cash"])
         .await;

@@ -19,8 +19,8 @@ use aws_sdk_sqs::types::{Message, MessageAttributeValue};
 use contracts::Timestamp;
 use failures::{
     Actor, Change, DeadLetter, DeadLetterQueues, Entry, FAILURE_ID, Failure, FailureId,
-    FailureStore, Group, GroupId, GroupStore, Letter, Plan, PlanStore, Query, REPLAY_ID, ReplayId,
-    ReplayQueues, Status, Value,
+    FailureStore, Group, GroupId, GroupNote, GroupStore, Letter, Plan, PlanStore, Query, REPLAY_ID,
+    ReplayId, ReplayQueues, Status, Value,
 };
 use message_worker::sqs::{QueueUrls, SqsQueue};
 use message_worker::{Delivery, Description, FailureRecord, Queue};
@@ -342,8 +342,12 @@ async fn check_groups(store: &impl GroupStore) {
     assert_eq!(store.get_group(&GroupId::new("a")).await.unwrap(), None);
     assert!(store.put_group(&group(1, "a")).await.unwrap());
     assert!(!store.put_group(&group(1, "a")).await.unwrap());
-    let mut next = group(2, "a");
-    next.note = Some("asked".to_owned());
+    let note = GroupNote {
+        at: at(NOW),
+        by: "ada".to_owned(),
+        text: "asked".to_owned(),
+    };
+    let next = group(1, "a").noted(note);
     assert!(store.put_group(&next).await.unwrap());
     assert!(!store.put_group(&group(2, "a")).await.unwrap());
     assert!(!store.put_group(&group(2, "b")).await.unwrap());

@@ -333,7 +333,7 @@ fn new_group(failure: &Failure, joined: Timestamp) -> Group {
         told_of: None,
         telling_until: None,
         canary: None,
-        note: None,
+        notes: Vec::new(),
     }
 }
 

@@ -61,9 +61,36 @@ pub struct Group {
     /// The failure that was replayed by itself last, to see whether the others may follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<FailureId>,
-    /// A person's note.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    /// What people noted about it, the last one last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<GroupNote>,
+}
+
+/// A note about a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupNote {
+    /// When it was written.
+    pub at: Timestamp,
+    /// Who wrote it.
+    pub by: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// A group keeps so many notes; the oldest go.
+const MOST_NOTES: usize = 20;
+
+impl Group {
+    /// The group in its next version, with a further note.
+    #[must_use]
+    pub fn noted(mut self, note: GroupNote) -> Self {
+        self.version += 1;
+        self.notes.push(note);
+        let too_many = self.notes.len().saturating_sub(MOST_NOTES);
+        self.notes.drain(..too_many);
+        self
+    }
 }
 
 /// The group of what went wrong with a consumer's message.

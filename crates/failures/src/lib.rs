@@ -36,7 +36,7 @@ pub use drain::{DRAIN, Drain, Drained};
 pub use failure::{
     Failure, FailureId, HistoryEntry, Letter, Replay, ReplayId, Resolution, Status, Trouble, Value,
 };
-pub use group::{Group, GroupId, Summary, group_of, normalise, summarize};
+pub use group::{Group, GroupId, GroupNote, Summary, group_of, normalise, summarize};
 pub use notify::{NotTold, Notices};
 pub use plan::{Entry, EntryState, Plan, Progress, Runner, Tally};
 pub use ports::{

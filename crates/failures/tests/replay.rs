@@ -447,6 +447,24 @@ async fn killed_at(call: usize, fault: Fault, worker_waits: bool) -> (World, usi
 const CALLS: usize = 60;
 
 #[tokio::test(start_paused = true)]
+async fn what_is_so_old_that_its_key_may_be_forgotten_is_sent_by_force_only() {
+    let world = world(&[failure("f-1", "Down")]).await;
+    let stored_at = failure("f-1", "Down").stored_at.epoch_millis();
+    let chosen = async |oldest: u64, force: bool| {
+        let wish = Wish {
+            oldest: Some(Timestamp::from_epoch_millis(oldest)),
+            force,
+            ..Wish::default()
+        };
+        let found = select(&world, &wish, |_, _| true).await.unwrap();
+        found.chosen.len()
+    };
+    assert_eq!(chosen(stored_at, false).await, 1);
+    assert_eq!(chosen(stored_at + 1, false).await, 0);
+    assert_eq!(chosen(stored_at + 1, true).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replay_that_dies_at_any_call_is_resumed_to_its_end() {
     let mut died = 0;
     for fault in Fault::FAILURES {

@@ -21,7 +21,11 @@ pub struct Wish {
     /// Also those that another replay sent and no worker confirmed. They may run twice;
     /// their effect is still one.
     pub again: bool,
-    /// Also to a consumer that does not read messages of their type.
+    /// What was stored before this time is not sent: outside parties may have forgotten
+    /// its key, and would take it for something new.
+    pub oldest: Option<Timestamp>,
+    /// Also what is older than that, and also to a consumer that does not read messages
+    /// of their type.
     pub force: bool,
 }
 
@@ -147,6 +151,13 @@ fn choose(
             ));
         }
         (status, _) => return Err(format!("it is {status}")),
+    }
+    if !wish.force && wish.oldest.is_some_and(|oldest| failure.stored_at < oldest) {
+        return Err(format!(
+            "it is here since {}: the outside party may have forgotten its key. See what it knows \
+             of it first; --force sends it all the same",
+            failure.stored_at
+        ));
     }
     let is_its_own = destination == failure.consumer;
     let message_type = failure.message_type.as_deref();

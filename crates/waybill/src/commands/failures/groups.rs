@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use contracts::Timestamp;
-use failures::{Group, GroupId, GroupStore, Plan, PlanStore, Status, Summary, Tally, summarize};
+use failures::{
+    Group, GroupId, GroupNote, GroupStore, Plan, PlanStore, Status, Summary, Tally, summarize,
+};
 use serde::Serialize;
 
 use super::filter::OPEN;
@@ -40,7 +42,10 @@ struct Listed {
     summary: Summary,
     /// How many wait or are being replayed.
     open: usize,
+    /// The last note.
     note: Option<String>,
+    /// All notes that are kept: who wrote what, and when.
+    notes: Vec<GroupNote>,
     /// When people were last told of it.
     told_at: Option<Timestamp>,
     /// The last replays, the latest first.
@@ -99,7 +104,8 @@ fn listed(summaries: Vec<Summary>, known: &[Group], plans: &[Plan]) -> Vec<Liste
         let count = |status: &Status| summary.counts.get(status).copied().unwrap_or_default();
         Listed {
             open: OPEN.iter().map(count).sum(),
-            note: group.and_then(|group| group.note.clone()),
+            note: group.and_then(|group| Some(group.notes.last()?.text.clone())),
+            notes: group.map(|group| group.notes.clone()).unwrap_or_default(),
             told_at: group.and_then(|group| group.told_at),
             replays: replays_of(&summary.id, plans),
             summary,
@@ -169,8 +175,9 @@ fn more(group: &Listed) -> String {
     if !group.summary.cause.is_empty() {
         lines.push(format!("  cause   {}", group.summary.cause));
     }
-    if let Some(note) = &group.note {
-        lines.push(format!("  note    {note}"));
+    for note in &group.notes {
+        let GroupNote { at, by, text } = note;
+        lines.push(format!("  note    {text} ({by}, {at})"));
     }
     for replay in &group.replays {
         let tally = replay.tally;

@@ -1,10 +1,10 @@
 //! `waybill failures note`.
 
 use clap::Args;
-use failures::{Change, FailureId, Group, GroupId, GroupStore};
+use failures::{Change, FailureId, GroupId, GroupNote, GroupStore};
 
 use super::report::Report;
-use super::store::{Changed, Store};
+use super::store::{Changed, Store, now};
 use crate::cli::Context;
 use crate::failure::{Exit, Failure};
 
@@ -37,7 +37,7 @@ impl Arguments {
                 report.add(id, &changed);
             }
             (Some(group), id, text) => {
-                note_group(&store, &group, text).await?;
+                note_group(&store, &group, text, &by).await?;
                 report.add(id, &Changed::Done);
             }
         }
@@ -59,16 +59,16 @@ impl Arguments {
     }
 }
 
-async fn note_group(store: &Store, id: &GroupId, text: &str) -> Result<(), Failure> {
+async fn note_group(store: &Store, id: &GroupId, text: &str, by: &str) -> Result<(), Failure> {
     let groups = store.groups()?;
     for _ in 0..CONFLICTS {
         let group = groups.get_group(id).await.map_err(Failure::from_port)?;
         let group = group.ok_or_else(|| Failure::NotInStore(vec![format!("the group {id}")]))?;
-        let next = Group {
-            version: group.version + 1,
-            note: Some(text.to_owned()),
-            ..group
-        };
+        let next = group.noted(GroupNote {
+            at: now(),
+            by: by.to_owned(),
+            text: text.to_owned(),
+        });
         if groups.put_group(&next).await.map_err(Failure::from_port)? {
             return Ok(());
         }

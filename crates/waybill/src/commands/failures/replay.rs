@@ -26,6 +26,10 @@ use crate::cli::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::{Column, Output, note, progress_bar, table};
 
+/// Providers must remember keys for 60 days. A message has been in queues for up to 26
+/// when it is stored, which leaves a month.
+const KEYS_ARE_KNOWN_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
+
 /// A longer list of what is skipped is for `--output json`.
 const SKIPPED_SHOWN: usize = 20;
 
@@ -51,7 +55,7 @@ pub(crate) struct Arguments {
     /// Send to this consumer's queue, not to their own. What it processes waits again afterwards, as its own consumer has not processed it
     #[arg(long, value_name = "CONSUMER", value_parser = PossibleValuesParser::new(consumers::names()))]
     to: Option<String>,
-    /// With --to, also where that consumer does not read messages of this type
+    /// Also what is older than 30 days, and with --to also where that consumer does not read messages of this type
     #[arg(long, requires = "to")]
     force: bool,
     /// So many of each group go first; if one fails again, the rest of its group is not sent.
@@ -153,6 +157,9 @@ impl Arguments {
         if !missing.is_empty() {
             return Err(Failure::NotInStore(missing));
         }
+        if found.chosen.is_empty() && found.skipped.is_empty() {
+            store.check_named(&wish.query).await?;
+        }
         if !self.yes {
             let dry_run = self.dry_run(&found);
             context.output.result(&dry_run, dry_run_text)?;
@@ -195,6 +202,9 @@ impl Arguments {
             },
             destination: self.to.clone(),
             again: self.again,
+            oldest: Some(contracts::Timestamp::from_epoch_millis(
+                now().epoch_millis().saturating_sub(KEYS_ARE_KNOWN_MILLIS),
+            )),
             force: self.force,
         })
     }
