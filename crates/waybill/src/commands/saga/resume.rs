@@ -115,7 +115,8 @@ impl Arguments {
         let (order, steps) = resume.look().await?;
         let mode = self.mode(&diagnose(&order, &steps), &order, &steps)?;
         if mode == Mode::Complete {
-            let sent = audit::sent(&deployment, self.id).await?;
+            let audited = audit::read(&deployment, self.id).await?;
+            let sent: Vec<_> = audited.into_iter().map(|message| message.name).collect();
             self.may_complete(undo_was_asked(&order, &sent))?;
         }
         let mut resumed = Resumed {

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sfn::Client as Sfn;
 use domain::{OrderId, OrderStatus};
 use failures::Failure as StoredFailure;
 
 use crate::deployment::Deployment;
 use crate::failure::Failure;
-use crate::items::{self, Item};
+use crate::records::audit::{self, Audited};
 use crate::records::executions::{self, Happening};
 use crate::records::failures::{self as failed, Peek};
 use crate::records::order::{Attempt, StoredOrder};
-use crate::records::short_name;
 use crate::records::steps::{self, StepState};
 use crate::records::traffic::{self, CONSUMERS, Traffic};
 
@@ -36,19 +34,6 @@ pub(super) struct Found {
     /// What lets messages through to each consumer, where that could be read.
     pub(super) traffic: BTreeMap<&'static str, Traffic>,
     pub(super) remarks: Vec<String>,
-}
-
-/// A message in the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Audited {
-    pub(super) id: String,
-    /// `noun.verb`.
-    pub(super) name: String,
-    pub(super) time: String,
-    pub(super) source: String,
-    /// The event's number; commands have none.
-    pub(super) sequence: Option<u32>,
-    pub(super) recorded_at: String,
 }
 
 impl Found {
@@ -92,7 +77,7 @@ pub(super) async fn gather(deployment: &Deployment, id: OrderId) -> Result<Found
     let saga = executions::arn(deployment.output("OrderSagaArn")?, &id.to_string());
     let (traffic, remarks) = traffic(deployment).await;
     let found = Found {
-        audit: audit(deployment, id).await?,
+        audit: audit::read(deployment, id).await?,
         saga: executions::history(&sfn, &saga).await?,
         recoveries: recoveries(deployment, &sfn, order.as_ref()).await?,
         failures: failed::of_order(deployment, &id.to_string()).await?,
@@ -115,37 +100,6 @@ async fn order(deployment: &Deployment, id: OrderId) -> Result<Option<StoredOrde
         Ok(order) => Ok(Some(order)),
         Err(Failure::NoSuchOrder(_)) => Ok(None),
         Err(failure) => Err(failure),
-    }
-}
-
-async fn audit(deployment: &Deployment, id: OrderId) -> Result<Vec<Audited>, Failure> {
-    let mut entries = deployment
-        .dynamodb()
-        .query()
-        .table_name(deployment.output("AuditTableName")?)
-        .key_condition_expression("orderId = :order")
-        .expression_attribute_values(":order", AttributeValue::S(id.to_string()))
-        .consistent_read(true)
-        .into_paginator()
-        .items()
-        .send();
-    let mut found = Vec::new();
-    while let Some(entry) = entries.next().await {
-        let entry = entry.map_err(|error| Failure::from_sdk("dynamodb:Query", error))?;
-        found.push(audited(&entry));
-    }
-    Ok(found)
-}
-
-fn audited(entry: &Item) -> Audited {
-    let sequence = items::number(entry, "sequence");
-    Audited {
-        id: items::text(entry, "id"),
-        name: short_name(&items::text(entry, "type")),
-        time: items::text(entry, "time"),
-        source: items::text(entry, "source"),
-        sequence: sequence.and_then(|sequence| u32::try_from(sequence).ok()),
-        recorded_at: items::text(entry, "recordedAt"),
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use failures::Failure as StoredFailure;
 use serde::Serialize;
 
-use super::gather::{Audited, Found};
+use super::gather::Found;
 use crate::output::{Column, table as aligned};
+use crate::records::audit::Audited;
 use crate::records::executions::Happening;
 use crate::records::failures::DeadLetter;
 use crate::records::order::{Attempt, StoredEvent};

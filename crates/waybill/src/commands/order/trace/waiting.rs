@@ -192,7 +192,7 @@ fn hindrance(found: &Found, consumer: &str) -> Option<String> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::commands::order::trace::gather::Audited;
+    use crate::records::audit::Audited;
     use crate::records::failures::{DeadLetter, Peek};
     use crate::records::order::tests::order;
     use crate::records::steps::tests::{CAPTURED, absent, completed, undone};
