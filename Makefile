@@ -81,6 +81,7 @@ check-template: $(SAM_TOOLS) ## Lint the template
 	$(TOOLS_FIRST) sam validate --lint --region us-east-1
 
 e2e: setup ## Tests on the deployed template, in an environment of their own
+	cargo build $(ALL) --bin waybill
 	@trap '$(ENVIRONMENT) down --name test --keep' EXIT; \
 	$(ENVIRONMENT) up --name test; \
 	. .local/test/env; \
