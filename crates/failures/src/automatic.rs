@@ -16,6 +16,7 @@ use message_worker::cause_chain;
 use ports::Unavailable;
 
 use crate::change::{Actor, Change};
+use crate::claimed;
 use crate::drain::MOST_CONFLICTS;
 use crate::failure::{Failure, FailureId, ReplayId, Status};
 use crate::group::GroupId;
@@ -392,14 +393,14 @@ where
         replay: &ReplayId,
         error: &SendError,
     ) -> Result<(), Unavailable> {
-        let SendError::Refused(cause) = error else {
-            return Ok(());
-        };
-        let unclaim = Change::Unclaim {
-            replay: replay.clone(),
-            why: format!("not sent: {}", cause_chain(cause).join(": ")),
-        };
-        self.add(claimed, &unclaim).await
+        match claimed::unclaim(replay, error) {
+            Some(unclaim) => self.add(claimed, &unclaim).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn add(&self, claimed: Failure, change: &Change) -> Result<(), Unavailable> {
+        claimed::add(&self.failures, claimed, change, || actor(self.now())).await
     }
 
     /// A claim for this run, also on what a run before it claimed and did not send.
@@ -440,24 +441,6 @@ where
             group.canary = Some(failure.id.clone());
             if self.groups.put_group(&group).await? {
                 return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a change to a record that this run has claimed, also over others' changes.
-    async fn add(&self, mut claimed: Failure, change: &Change) -> Result<(), Unavailable> {
-        for _ in 0..MOST_CONFLICTS {
-            // The worker may have been faster: then there is nothing to say any more.
-            let Ok(next) = claimed.after(change, &actor(self.now())) else {
-                return Ok(());
-            };
-            if self.failures.replace(&next).await? {
-                return Ok(());
-            }
-            match self.failures.get(&claimed.id).await? {
-                Some(current) => claimed = current,
-                None => return Ok(()),
             }
         }
         Ok(())

@@ -17,6 +17,7 @@
 mod acknowledging;
 mod automatic;
 mod change;
+mod claimed;
 mod drain;
 pub mod edit;
 mod failure;

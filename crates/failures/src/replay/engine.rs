@@ -7,12 +7,12 @@ use std::time::Duration;
 use contracts::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use idempotency::Clock;
-use message_worker::cause_chain;
 use ports::Unavailable;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::state::{state_of, tally};
 use crate::change::{Actor, Change};
+use crate::claimed;
 use crate::failure::{Failure, ReplayId};
 use crate::group::GroupId;
 use crate::plan::{Entry, EntryState, Plan, Runner};
@@ -431,12 +431,8 @@ where
     /// What was certainly not sent waits again, and is not tried again in this run. Where
     /// nobody knows, the claim stays: this plan may send it once more, and no other.
     async fn not_sent(&mut self, index: usize, claimed: Failure, error: SendError) -> Unavailable {
-        if let SendError::Refused(cause) = &error {
+        if let Some(unclaim) = claimed::unclaim(&self.plan.id, &error) {
             self.tries[index] = TRIES - 1;
-            let unclaim = Change::Unclaim {
-                replay: self.plan.id.clone(),
-                why: format!("not sent: {}", cause_chain(cause).join(": ")),
-            };
             if let Err(error) = self.add(claimed, &unclaim).await {
                 self.watcher.saw(&Event::Trouble(&error));
             }
@@ -451,24 +447,8 @@ where
         self.add(claimed, &sent).await
     }
 
-    /// Makes a change to a record that this plan has claimed, also over others' changes.
     async fn add(&self, claimed: Failure, change: &Change) -> Result<(), Unavailable> {
-        let store = self.replayer.store;
-        let mut failure = claimed;
-        for _ in 0..CONFLICTS {
-            // A worker may have been faster; then there is nothing to say any more.
-            let Ok(next) = failure.after(change, &self.actor()) else {
-                return Ok(());
-            };
-            if store.replace(&next).await? {
-                return Ok(());
-            }
-            match store.get(&failure.id).await? {
-                Some(now) => failure = now,
-                None => return Ok(()),
-            }
-        }
-        Ok(())
+        claimed::add(self.replayer.store, claimed, change, || self.actor()).await
     }
 
     fn destination<'c>(&'c self, failure: &'c Failure) -> &'c str {
