@@ -9,11 +9,9 @@ mod replay_queues;
 mod store;
 
 use std::error::Error;
-use std::time::SystemTime;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use contracts::Timestamp;
 use ports::Unavailable;
 
 pub use dead_letters::SqsDeadLetterQueues;
@@ -21,8 +19,6 @@ pub use groups::DynamoGroups;
 pub use plans::DynamoPlans;
 pub use replay_queues::SqsReplayQueues;
 pub use store::DynamoFailures;
-
-type Item = std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>;
 
 fn dynamodb(error: impl Into<Box<dyn Error + Send + Sync>>) -> Unavailable {
     Unavailable::new("DynamoDB", error)
@@ -45,10 +41,4 @@ fn was_written<T>(answer: Result<T, SdkError<PutItemError>>) -> Result<bool, Una
         }
         Err(error) => Err(dynamodb(error)),
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let millis = since.unwrap_or_default().as_millis();
-    Timestamp::from_epoch_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }

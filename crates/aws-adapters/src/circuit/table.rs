@@ -1,6 +1,5 @@
 //! The circuits' table.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -13,7 +12,7 @@ use circuit::{
 use idempotency::Millis;
 use ports::Unavailable;
 
-type Item = HashMap<String, AttributeValue>;
+use crate::dynamodb::{Item, number, read_number, read_text, text};
 
 /// Opens circuits. A worker needs no more than `dynamodb:UpdateItem` for it.
 #[derive(Debug, Clone)]
@@ -273,23 +272,6 @@ fn read(consumer: &str, item: &Item) -> Circuit {
         pause,
         resumed,
     }
-}
-
-fn text(value: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(value.into())
-}
-
-fn number(value: impl Into<u64>) -> AttributeValue {
-    AttributeValue::N(value.into().to_string())
-}
-
-fn read_text(item: &Item, name: &str) -> String {
-    let value = item.get(name).and_then(|value| value.as_s().ok());
-    value.cloned().unwrap_or_default()
-}
-
-fn read_number(item: &Item, name: &str) -> Option<u64> {
-    item.get(name)?.as_n().ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use failures::{Group, GroupId, GroupStore};
 use ports::Unavailable;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, from_items, to_item};
 
-use super::{Item, dynamodb, was_written};
-use crate::dynamodb::{number, text};
+use super::{dynamodb, was_written};
+use crate::dynamodb::{Item, number, text};
 
 /// Groups in one table. There are few: one for each distinct cause of each consumer.
 ///

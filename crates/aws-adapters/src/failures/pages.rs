@@ -11,8 +11,8 @@ use failures::{Failure, FailureId, Query, Status};
 use ports::Unavailable;
 use serde::{Deserialize, Serialize};
 
-use super::{dynamodb, now};
-use crate::dynamodb::text;
+use super::dynamodb;
+use crate::dynamodb::{now, text};
 
 /// Few enough for one answer of 1 MB in the usual case; a larger answer is cut by DynamoDB.
 const PER_PAGE: i32 = 100;

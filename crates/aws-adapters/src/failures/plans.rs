@@ -9,8 +9,8 @@ use ports::Unavailable;
 use serde::{Deserialize, Serialize};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
 
-use super::{Item, dynamodb, now, was_written};
-use crate::dynamodb::{number, text};
+use super::{dynamodb, was_written};
+use crate::dynamodb::{Item, now, number, text};
 
 /// An entry takes at most some 300 bytes, and an item 400 KB.
 const ENTRIES_PER_PART: usize = 1000;

@@ -8,8 +8,8 @@ use ports::Unavailable;
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
 
 use super::pages::{self, Cursor};
-use super::{Item, dynamodb, now, was_written};
-use crate::dynamodb::{number, text};
+use super::{dynamodb, was_written};
+use crate::dynamodb::{Item, now, number, text};
 
 /// No longer value can be the key of an index.
 const LONGEST_INDEX_KEY: usize = 1024;

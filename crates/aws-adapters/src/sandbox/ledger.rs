@@ -1,19 +1,16 @@
 //! What really happened.
 
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Put, ReturnValue, TransactWriteItem,
-};
-use contracts::Timestamp;
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, ReturnValue, TransactWriteItem};
 use domain::{Currency, Money, OrderId};
 use ports::ProviderError;
 
 use crate::clients::Clients;
+use crate::dynamodb::{Item, now, number, read_number, read_text, text};
 use crate::environment::{Environment, EnvironmentError};
 
 /// The table of effects, and the table in which the sandbox counts attempts.
@@ -216,7 +213,7 @@ impl Ledger {
             .table_name(&self.state)
             .key("key", text(key))
             .update_expression("ADD attempts :one SET expiresAt = :soon")
-            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":one", number(1_u64))
             .expression_attribute_values(":soon", number(forgotten_at))
             .return_values(ReturnValue::UpdatedNew)
             .send()
@@ -224,9 +221,8 @@ impl Ledger {
             .map_err(|error| ProviderError::Unavailable(Box::new(error)))?;
         let attempts = counted
             .attributes
-            .as_ref()
-            .and_then(|item| item.get("attempts"));
-        Ok(attempts.and_then(read_number).unwrap_or_default())
+            .and_then(|item| read_number(&item, "attempts"));
+        Ok(attempts.unwrap_or_default())
     }
 }
 
@@ -237,7 +233,7 @@ fn barred(key: &str) -> String {
     format!("barred/{key}")
 }
 
-fn to_item(order: OrderId, key: &str, effect: &Effect) -> HashMap<String, AttributeValue> {
+fn to_item(order: OrderId, key: &str, effect: &Effect) -> Item {
     let mut item = HashMap::from([
         ("orderId".to_owned(), text(order.to_string())),
         ("key".to_owned(), text(key)),
@@ -257,36 +253,10 @@ fn defect(error: BuildError) -> ProviderError {
     ProviderError::Unavailable(Box::new(error))
 }
 
-fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
-fn read_money(item: &HashMap<String, AttributeValue>) -> Option<Money> {
-    let amount = item.get("amount").and_then(read_number)?;
+fn read_money(item: &Item) -> Option<Money> {
+    let amount = read_number(item, "amount")?;
     Some(Money {
         amount,
         currency: Currency::new(&read_text(item, "currency")).ok()?,
     })
-}
-
-fn read_text(item: &HashMap<String, AttributeValue>, name: &str) -> String {
-    item.get(name)
-        .and_then(|value| value.as_s().ok())
-        .cloned()
-        .unwrap_or_default()
-}
-
-fn read_number(value: &AttributeValue) -> Option<u64> {
-    value.as_n().ok()?.parse().ok()
-}
-
-fn text(value: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(value.into())
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp::from_epoch_millis(u64::try_from(since.as_millis()).unwrap_or_default())
 }

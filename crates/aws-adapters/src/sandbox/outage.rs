@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 use super::Simulated;
 use super::ledger::Ledger;
+use crate::dynamodb::{number, read_number};
 
 /// An item of the sandbox's state table.
 pub type Item = HashMap<String, AttributeValue>;
@@ -229,14 +230,6 @@ impl Served<'_> {
             self.switch.record(self.key, started, true).await;
         }
     }
-}
-
-fn number(value: u64) -> AttributeValue {
-    AttributeValue::N(value.to_string())
-}
-
-fn read_number(item: &Item, name: &str) -> Option<u64> {
-    item.get(name)?.as_n().ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::state::{state_of, tally};
 use crate::change::{Actor, Change};
 use crate::claimed;
+use crate::drain::MOST_CONFLICTS;
 use crate::failure::{Failure, ReplayId};
 use crate::group::GroupId;
 use crate::plan::{Entry, EntryState, Plan, Runner};
@@ -35,9 +36,6 @@ const READS_AT_ONCE: usize = 16;
 
 /// How often a message is tried that the store or the queue could not take.
 const TRIES: u32 = 3;
-
-/// How often a change is tried over somebody else's.
-const CONFLICTS: u32 = 20;
 
 /// Carries plans out, in one operator's name.
 #[derive(Debug)]
@@ -402,7 +400,7 @@ where
     async fn claim(&self, index: usize) -> Result<Result<Failure, EntryState>, Unavailable> {
         let entry = &self.plan.entries[index];
         let store = self.replayer.store;
-        for _ in 0..CONFLICTS {
+        for _ in 0..MOST_CONFLICTS {
             let failure = store.get(&entry.failure).await?;
             let state = state_of(&self.plan, entry, failure.as_ref());
             let failure = match (state, failure) {
