@@ -8,7 +8,10 @@ PYTHON ?= python3
 NAME ?= dev
 # Another stack than samconfig.toml names.
 STACK ?=
+# What `make mutants-cargo` breaks.
+PACKAGES ?= domain idempotency message-worker
 CARGO_DENY_VERSION := 0.20.2
+CARGO_MUTANTS_VERSION := 27.1.0
 
 # Cargo and cargo-lambda share one target directory only if both name the target.
 # (The local run needs Linux: the emulator runs the functions as its own processes.)
@@ -18,6 +21,7 @@ export SAM_CLI_TELEMETRY := 0
 
 SAM_TOOLS := .local/sam/.installed
 EMULATOR_TOOLS := .local/emulator/.installed
+CHECKOV_TOOLS := .local/checkov/.installed
 ENVIRONMENT := .local/emulator/bin/python infra/local/environment.py
 # Cargo compiles a dependency once for each set of features that the named
 # packages together ask of it. So the packages are always named in one of three
@@ -26,7 +30,7 @@ PROGRAMS := --package waybill --package waybill-tests
 ALL := --workspace --all-features
 TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
 
-.PHONY: help setup up down demo test fmt lint check-template deny advisories unit e2e model deploy watch invoke clean
+.PHONY: help setup up down demo chaos test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do printf '  %-16s %s\n' "$$target" "$$does"; done
@@ -59,9 +63,23 @@ demo: setup ## Orders of every kind through the whole pipeline, and what became 
 	. .local/demo/env; \
 	"$${CARGO_TARGET_DIR:-target}/$(CARGO_BUILD_TARGET)/debug/demo"
 
+# Another seed, other orders and other times of the faults.
+SEED ?= 2026
+ORDERS ?= 1000
+MINUTES ?= 4
+PICTURE ?= .local/chaos/chaos.svg
+
+chaos: setup ## Orders while everything fails, then the ledgers (ORDERS=1000 SEED=… MINUTES=4)
+	cargo build $(PROGRAMS)
+	@$(ENVIRONMENT) down --name chaos
+	@trap '$(ENVIRONMENT) down --name chaos --keep' EXIT; \
+	$(ENVIRONMENT) up --name chaos --proxied; \
+	. .local/chaos/env; \
+	"$${CARGO_TARGET_DIR:-target}/$(CARGO_BUILD_TARGET)/debug/chaos" --seed $(SEED) --orders $(ORDERS) --minutes $(MINUTES) --picture $(PICTURE)
+
 ## Checking it
 
-test: fmt-check lint deny unit check-template e2e ## All checks and tests, what CI runs
+test: fmt-check lint deny check-mutants unit check-template e2e ## All checks and tests, what CI runs
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -76,9 +94,10 @@ lint: ## Clippy, and no warning passes
 unit: ## Tests that need nothing but the code
 	cargo test $(ALL) --exclude waybill-tests
 
-check-template: $(SAM_TOOLS) ## Lint the template
+check-template: $(SAM_TOOLS) $(CHECKOV_TOOLS) ## Lint the template, and look for known mistakes
 	$(TOOLS_FIRST) cfn-lint template.yaml
 	$(TOOLS_FIRST) sam validate --lint --region us-east-1
+	.local/checkov/bin/checkov --config-file infra/checkov.yaml --file template.yaml
 
 e2e: setup ## Tests on the deployed template, in an environment of their own
 	cargo build $(ALL) --bin waybill
@@ -87,10 +106,44 @@ e2e: setup ## Tests on the deployed template, in an environment of their own
 	. .local/test/env; \
 	export WAYBILL_REQUIRE_EMULATOR=1; \
 	export RUST_TEST_THREADS=16; \
-	cargo test $(ALL) --test dynamodb --test sqs --test failures --test it --test circuits --test outage
+	$(MAKE) --no-print-directory check-api NAME=test REQUESTS=10; \
+	cargo test $(ALL) --test dynamodb --test sqs --test failures --test it --test circuits --test outage --bin chaos --test secrets
+
+# Another seed, other inputs; FOR=10m makes rounds with one seed after the other.
+FOR ?= 1m
+
+fuzz: ## Bad input for everything that faces outside, for so long (FOR=10m SEED=…)
+	cargo run --package hostile -- --for $(FOR) --seed $(SEED) --cases 1000
+
+# How many requests Schemathesis makes for each operation and phase.
+REQUESTS ?= 40
+
+check-api: setup .local/schemathesis/.installed ## Requests of every kind against the API of an environment that is up (NAME=dev REQUESTS=40)
+	@. .local/$(NAME)/env; \
+	PYTHONPATH=tests/schemathesis SCHEMATHESIS_HOOKS=hooks .local/schemathesis/bin/schemathesis \
+	  --config-file tests/schemathesis/schemathesis.toml run docs/openapi.json \
+	  --url "$$AWS_ENDPOINT_URL" --seed $(SEED) --max-examples $(REQUESTS) --workers 2
 
 model: ## Explore every order of what can happen, and print what was explored (minutes)
 	cargo run --package model
+
+check-mutants: ## Whether each mutant still finds its place in the code
+	$(PYTHON) tests/mutants/run.py --check
+
+mutants: ## Break the code on purpose, and see which check notices (ONLY=name, WRITE=1 for the document)
+	$(PYTHON) tests/mutants/run.py $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write)
+
+mutants-deployed: setup ## The same for what only tests on the deployed template notice
+	$(PYTHON) tests/mutants/run.py --deployed $(if $(WRITE),--write)
+
+mutants-cargo: .local/cargo/bin/cargo-mutants-$(CARGO_MUTANTS_VERSION) ## Small breakages by cargo-mutants, against a package's own tests (hours; PACKAGES='domain')
+	PATH="$(CURDIR)/.local/cargo/bin:$$PATH" cargo mutants $(addprefix --package ,$(PACKAGES)) --output .local/mutants
+
+simulate: ## Simulate the whole of it under every fault, seed by seed (SEEDS=300)
+	cargo run --package simulation -- --seeds $(or $(SEEDS),300) --stats
+
+soak: ## The same with ever new seeds, until Ctrl-C (FOR=8h)
+	cargo run --package simulation -- $(if $(filter command environment,$(origin FOR)),--for $(FOR),--forever)
 
 deny: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Licences and sources of the dependencies, and what is banned
 	$(TOOLS_FIRST) cargo deny check bans licenses sources
@@ -100,6 +153,11 @@ advisories: .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION) ## Known vulnerabi
 
 .local/cargo/bin/cargo-deny-$(CARGO_DENY_VERSION):
 	cargo install --debug --locked --root .local/cargo --target-dir .local/cargo/target --version $(CARGO_DENY_VERSION) cargo-deny
+	@rm -rf .local/cargo/target
+	@touch $@
+
+.local/cargo/bin/cargo-mutants-$(CARGO_MUTANTS_VERSION):
+	cargo install --debug --locked --root .local/cargo --target-dir .local/cargo/target --version $(CARGO_MUTANTS_VERSION) cargo-mutants
 	@rm -rf .local/cargo/target
 	@touch $@
 

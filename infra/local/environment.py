@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import signal
@@ -214,6 +215,15 @@ def free_port(wanted):
         return probe.getsockname()[1]
 
 
+def spare_port():
+    """A free port that the system gives to nobody's outgoing connection before it is used."""
+    lowest_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(lowest_given // 2, lowest_given), 20):
+        with contextlib.suppress(Fault):
+            return free_port(port)
+    raise Fault("no free port was found for the proxy")
+
+
 def answers(port):
     try:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -223,13 +233,15 @@ def answers(port):
         return False
 
 
-def start_emulator(environment, wanted_port):
+def start_emulator(environment, wanted_port, proxied):
     known = recorded(environment, "emulator")
-    port_file = environment.directory / "port"
+    port_file, proxy_file = environment.directory / "port", environment.directory / "proxy-port"
     if known is not None and port_file.exists():
         port = int(port_file.read_text())
         if wanted_port and wanted_port != port:
             raise Fault(f"'{environment.name}' runs on port {port}; take it down first to move it")
+        if proxied != proxy_file.exists():
+            raise Fault(f"'{environment.name}' runs {'without' if proxied else 'with'} a proxy; take it down first")
         if answers(port):
             return port, "running already"
     stop(environment, "feed")
@@ -240,6 +252,10 @@ def start_emulator(environment, wanted_port):
     scratch.mkdir(exist_ok=True)
     variables = variables_for(port)
     # AWS_ENDPOINT_URL is among them: the functions inherit it, and without it they would call the real AWS.
+    proxy_file.unlink(missing_ok=True)
+    if proxied:
+        proxy_file.write_text(str(spare_port()))
+        variables["AWS_ENDPOINT_URL"] = endpoint(proxy_file.read_text())
     variables.update(GATEWAY_PORT=str(port), BIND_HOST="127.0.0.1", AUTH="true", LOG_LEVEL="INFO", TMPDIR=str(scratch))
     environment.log("emulator").unlink(missing_ok=True)
     child = start(environment, "emulator", [EMULATOR / "ministack"], variables)
@@ -263,11 +279,11 @@ def start_feed(environment, port):
 # up
 
 
-def up(environment, wanted_port):
+def up(environment, wanted_port, proxied):
     check_machine()
     environment.directory.mkdir(parents=True, exist_ok=True)
     with Step("emulator") as step:
-        port, how = start_emulator(environment, wanted_port)
+        port, how = start_emulator(environment, wanted_port, proxied)
         step.text = f"{how} on {endpoint(port)}"
     variables = variables_for(port)
     with Step("build") as step:
@@ -370,6 +386,9 @@ def write_env(environment, port, outputs):
         "WAYBILL_STACK": environment.stack,
         "WAYBILL_API_URL": outputs["ApiUrl"],
     }
+    proxy_file = environment.directory / "proxy-port"
+    if proxy_file.exists():
+        settings["WAYBILL_PROXY"] = f"127.0.0.1:{proxy_file.read_text()}"
     lines = [f"unset {' '.join(FOREIGN_VARIABLES)}"]
     lines += [f"export {key}='{value}'" for key, value in settings.items()]
     lines.append(f"export PATH='{programs()}':\"$PATH\"")
@@ -477,6 +496,11 @@ def arguments():
         parser_of.add_argument("--name", default="dev", help="the environment (default: %(default)s)")
         if command == "up":
             parser_of.add_argument("--port", type=int, help="the emulator's port (default: a free one)")
+            parser_of.add_argument(
+                "--proxied",
+                action="store_true",
+                help="have the functions call AWS through a proxy, which is to listen at the address in WAYBILL_PROXY",
+            )
         if command == "down":
             parser_of.add_argument("--keep", action="store_true", help="keep the logs")
     return parser.parse_args()
@@ -488,7 +512,7 @@ def main():
     given = arguments()
     environment = Environment(given.name)
     if given.command == "up":
-        up(environment, given.port)
+        up(environment, given.port, given.proxied)
     elif given.command == "down":
         down(environment, given.keep)
     else:

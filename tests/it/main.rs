@@ -10,6 +10,7 @@
 #![allow(clippy::large_futures, reason = "a test's future is awaited once")]
 
 mod acknowledgement;
+mod code;
 mod completion;
 mod drain;
 mod duplicates;
@@ -23,10 +24,13 @@ mod operator_scene;
 mod operator_store;
 mod permissions;
 mod poison;
+mod proxy;
 mod queues;
 mod recovery;
 mod relay;
+mod roles;
 mod runbook;
+mod security_page;
 mod state_machine;
 mod sweep;
 mod template;

@@ -7,13 +7,13 @@ use serde_json::Value;
 use waybill_tests::{Environment, unique};
 
 /// What a role can be asked to touch.
-struct Resources<'a> {
-    environment: &'a Environment,
-    physical: HashMap<String, String>,
+pub(crate) struct Resources<'a> {
+    pub(crate) environment: &'a Environment,
+    pub(crate) physical: HashMap<String, String>,
 }
 
 impl Resources<'_> {
-    async fn find(environment: &Environment) -> Resources<'_> {
+    pub(crate) async fn find(environment: &Environment) -> Resources<'_> {
         Resources {
             environment,
             physical: environment.resources().await,
@@ -21,7 +21,7 @@ impl Resources<'_> {
     }
 
     /// The ARN of a resource, by its logical id.
-    fn arn(&self, logical: &str) -> String {
+    pub(crate) fn arn(&self, logical: &str) -> String {
         let id = &self.physical[logical];
         let (region, account) = (self.environment.region(), self.environment.account());
         let name = id.rsplit('/').next().unwrap_or(id);
@@ -370,7 +370,7 @@ impl<'a> Impostor<'a> {
     }
 }
 
-fn element<'a>(xml: &'a str, name: &str) -> &'a str {
+pub(crate) fn element<'a>(xml: &'a str, name: &str) -> &'a str {
     let after = xml
         .split_once(&format!("<{name}>"))
         .unwrap_or_else(|| panic!("{name}: {xml}"))
@@ -379,7 +379,7 @@ fn element<'a>(xml: &'a str, name: &str) -> &'a str {
 }
 
 /// IAM hands policies out percent-encoded, the emulator as XML text.
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let text = text.replace("&quot;", "\"").replace("&amp;", "&");
     let mut bytes = text.bytes();
     let mut decoded = Vec::new();

@@ -231,16 +231,17 @@ async fn prepare(environment: &Environment, title: &str) -> Scene {
         "circuit-control-failed, circuit-control-not-invoked" => {
             nothing.showing("payment: messages pass; its mapping is Enabled")
         }
-        "order-sweep-failed" | "outbox-relay-late, relay-failures" => {
+        "order-sweep-failed, order-sweep-timed-out" | "outbox-relay-late, relay-failures" => {
             nothing.with("ORDER", completed(environment).await)
         }
         // What they show is there on every deployment.
         "business"
         | "circuit-open-too-long"
         | "A consumer is paused"
+        | "saga-late, payment-late, stock-late, shipping-late, audit-late, notify-late"
         | "drain-failed"
         | "alarm-failures-dlq"
-        | "order-saga-failed, order-saga-timed-out, order-saga-aborted, saga-rescue-failed, saga-rescue-dlq" => {
+        | "order-saga-failed, order-saga-timed-out, order-saga-aborted, saga-rescue-failed, saga-rescue-timed-out, saga-rescue-dlq" => {
             nothing
         }
         _ => panic!("nothing is prepared for the runbook's section {title:?}"),

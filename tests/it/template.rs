@@ -34,21 +34,21 @@ fn plain(yaml: Yaml) -> Value {
     }
 }
 
-struct Template(Value);
+pub(crate) struct Template(pub(crate) Value);
 
 impl Template {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self(plain(serde_yaml_ng::from_str(TEMPLATE).unwrap()))
     }
 
-    fn resource(&self, name: &str) -> &Value {
+    pub(crate) fn resource(&self, name: &str) -> &Value {
         let properties = &self.0["Resources"][name]["Properties"];
         assert!(properties.is_object(), "there is no resource {name}");
         properties
     }
 
     /// The resources of a type: their names and properties.
-    fn of_type(&self, resource_type: &str) -> Vec<(&String, &Value)> {
+    pub(crate) fn of_type(&self, resource_type: &str) -> Vec<(&String, &Value)> {
         let resources = self.0["Resources"].as_object().unwrap().iter();
         let of_type = resources.filter(|(_, resource)| resource["Type"] == resource_type);
         of_type
@@ -56,7 +56,7 @@ impl Template {
             .collect()
     }
 
-    fn functions(&self) -> Vec<(&String, &Value)> {
+    pub(crate) fn functions(&self) -> Vec<(&String, &Value)> {
         self.of_type("AWS::Serverless::Function")
     }
 
@@ -91,7 +91,7 @@ impl Template {
 }
 
 /// The logical id that a `!Ref` or `!GetAtt` names.
-fn target(value: &Value) -> String {
+pub(crate) fn target(value: &Value) -> String {
     let name = value["Ref"]
         .as_str()
         .or_else(|| value["Fn::GetAtt"].as_str());
@@ -101,7 +101,7 @@ fn target(value: &Value) -> String {
 }
 
 /// One or many.
-fn list(value: &Value) -> Vec<&Value> {
+pub(crate) fn list(value: &Value) -> Vec<&Value> {
     value
         .as_array()
         .map_or_else(|| vec![value], |values| values.iter().collect())
@@ -295,6 +295,151 @@ fn every_table_is_on_demand_encrypted_and_can_be_restored() {
         let restored = &table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"];
         assert_eq!(*restored, true, "{name}");
     }
+}
+
+#[test]
+fn every_queue_and_topic_that_holds_messages_is_encrypted() {
+    let template = Template::read();
+    for (name, queue) in template.of_type("AWS::SQS::Queue") {
+        assert_eq!(queue["SqsManagedSseEnabled"], true, "{name}");
+    }
+    for (name, topic) in template.of_type("AWS::SNS::Topic") {
+        // An alarm names queues and counts, and CloudWatch may not use the AWS-managed key.
+        let wanted = if name == "AlarmsTopic" {
+            Value::Null
+        } else {
+            json!("alias/aws/sns")
+        };
+        assert_eq!(topic["KmsMasterKeyId"], wanted, "{name}");
+    }
+}
+
+#[test]
+fn no_variable_of_a_function_is_a_secret() {
+    let template = Template::read();
+    for (name, parameter) in template.0["Parameters"].as_object().unwrap() {
+        assert!(
+            parameter["NoEcho"].is_null(),
+            "{name}: a secret belongs into Secrets Manager"
+        );
+    }
+    for (name, function) in template.functions() {
+        let variables = function["Environment"]["Variables"].to_string();
+        assert!(
+            !variables.contains("{{resolve:"),
+            "{name}: whoever sees the function sees it"
+        );
+    }
+}
+
+#[test]
+fn every_function_has_a_limit_on_what_reaches_it() {
+    let template = Template::read();
+    for (queue, _, event) in template.sources() {
+        assert!(
+            !event["ScalingConfig"]["MaximumConcurrency"].is_null(),
+            "{queue}"
+        );
+    }
+    let limits = &template.resource("ApiStage")["DefaultRouteSettings"];
+    for limit in ["ThrottlingRateLimit", "ThrottlingBurstLimit"] {
+        assert!(!limits[limit].is_null(), "{limit}");
+    }
+}
+
+#[test]
+fn what_a_function_gives_up_on_is_kept() {
+    // The controller repeats all it does every minute.
+    const REPEATED: [&str; 1] = ["CircuitControlFunction"];
+    let template = Template::read();
+    for (name, function) in template.functions() {
+        let events = function["Events"]
+            .as_object()
+            .into_iter()
+            .flat_map(|all| all.values());
+        for event in events.filter(|_| !REPEATED.contains(&name.as_str())) {
+            let given = &event["Properties"];
+            let kept = match event["Type"].as_str().unwrap() {
+                // Its queue's own, which another test looks at.
+                "SQS" => continue,
+                "DynamoDB" => &given["DestinationConfig"]["OnFailure"],
+                _ => &function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"],
+            };
+            assert_eq!(kept["Type"], "SQS", "{name}");
+        }
+    }
+}
+
+/// The statements of all policies of queues and topics, and of who may take a role.
+fn statements_about_others(template: &Template) -> Vec<(String, Value)> {
+    let mut statements = Vec::new();
+    for (of_type, policy) in [
+        ("AWS::SQS::QueuePolicy", "PolicyDocument"),
+        ("AWS::SNS::TopicPolicy", "PolicyDocument"),
+        ("AWS::IAM::Role", "AssumeRolePolicyDocument"),
+    ] {
+        for (name, properties) in template.of_type(of_type) {
+            let own = properties[policy]["Statement"].as_array().unwrap();
+            statements.extend(own.iter().map(|it| (name.clone(), it.clone())));
+        }
+    }
+    statements
+}
+
+#[test]
+fn a_service_acts_for_this_account_only() {
+    let template = Template::read();
+    for (name, statement) in statements_about_others(&template) {
+        // Lambda takes a role only for the function that names it.
+        let is_lambda = statement["Principal"]["Service"] == "lambda.amazonaws.com";
+        if statement["Effect"] == "Allow" && !is_lambda {
+            let condition = statement["Condition"].to_string();
+            let is_bound =
+                condition.contains("aws:SourceArn") || condition.contains("aws:SourceAccount");
+            assert!(
+                is_bound && statement["Principal"] != "*",
+                "{name}: {statement}"
+            );
+        }
+    }
+    for (name, permission) in template.of_type("AWS::Lambda::Permission") {
+        assert!(!permission["SourceArn"].is_null(), "{name}");
+    }
+}
+
+#[test]
+fn every_queue_and_topic_refuses_plain_http() {
+    let template = Template::read();
+    let mut guarded = Vec::new();
+    for (of_type, of) in [
+        ("AWS::SQS::QueuePolicy", "Queues"),
+        ("AWS::SNS::TopicPolicy", "Topics"),
+    ] {
+        for (_, policy) in template.of_type(of_type) {
+            let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap();
+            let refuses = |it: &Value| {
+                let condition = &it["Condition"]["Bool"]["aws:SecureTransport"];
+                it["Effect"] == "Deny" && it["Principal"] == "*" && *condition == json!(false)
+            };
+            if statements.iter().any(refuses) {
+                guarded.extend(list(&policy[of]).into_iter().map(target));
+            }
+        }
+    }
+    for of_type in ["AWS::SQS::Queue", "AWS::SNS::Topic"] {
+        for (name, _) in template.of_type(of_type) {
+            assert!(guarded.contains(name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn nothing_of_a_function_is_reached_but_by_the_api() {
+    let template = Template::read();
+    for (name, function) in template.functions() {
+        assert!(function["FunctionUrlConfig"].is_null(), "{name}");
+    }
+    assert!(template.of_type("AWS::Lambda::Url").is_empty());
 }
 
 #[test]

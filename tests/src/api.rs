@@ -88,18 +88,29 @@ pub(crate) fn short_type(message_type: &str) -> String {
 impl Environment {
     /// Sends a request to the API.
     pub async fn send(&self, request: &Request) -> Answer {
-        let url: http::Uri = self.output("ApiUrl").parse().expect("ApiUrl is a URL");
-        let authority = url.authority().expect("ApiUrl has a host").as_str();
-        let own = format!("{}://{authority}", url.scheme_str().unwrap_or("https"));
+        self.http.send(&self.api(self.endpoint()), request).await
+    }
+
+    /// Sends a request to the API by way of a proxy, which may come between.
+    ///
+    /// # Errors
+    /// What came between, where there is no whole answer.
+    pub async fn send_by(&self, proxy: &str, request: &Request) -> Result<Answer, String> {
+        self.http.attempt(&self.api(proxy), request).await
+    }
+
+    /// The API; where it is emulated, at the emulator or at a proxy before it.
+    fn api<'a>(&'a self, emulator: &'a str) -> Target<'a> {
+        let url = self.output("ApiUrl").trim_end_matches('/');
+        let (_, host) = url.split_once("://").expect("ApiUrl is a URL");
         // Names under .localhost do not resolve everywhere; the emulator tells APIs by the header.
-        let is_local = url.host().is_some_and(|host| host.ends_with(".localhost"));
-        let origin = if is_local { self.endpoint() } else { &own };
-        let target = Target {
+        let name = host.split(':').next().unwrap_or(host);
+        let is_local = name.ends_with(".localhost");
+        Target {
             service: "execute-api",
-            host: authority,
-            origin,
-        };
-        self.http.send(&target, request).await
+            host,
+            origin: if is_local { emulator } else { url },
+        }
     }
 
     /// Places an order.

@@ -97,36 +97,44 @@ impl Http {
         }
     }
 
-    /// Sends a request and reads the answer to its end.
+    /// Sends a request that must be answered, and reads the answer to its end.
     pub(crate) async fn send(&self, target: &Target<'_>, request: &Request) -> Answer {
-        let what = format!("{} {}{}", request.method, target.origin, request.path);
-        let exchange = self.exchange(target, request, &what);
-        match tokio::time::timeout(ANSWER_TIME, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => panic!("{what}: no answer within {} s", ANSWER_TIME.as_secs()),
-        }
+        let answer = self.attempt(target, request).await;
+        answer.unwrap_or_else(|fault| {
+            panic!(
+                "{} {}{}: {fault}",
+                request.method, target.origin, request.path
+            )
+        })
     }
 
-    async fn exchange(&self, target: &Target<'_>, request: &Request, what: &str) -> Answer {
+    /// Sends a request; says what came between where there is no whole answer.
+    pub(crate) async fn attempt(
+        &self,
+        target: &Target<'_>,
+        request: &Request,
+    ) -> Result<Answer, String> {
+        let exchange = self.exchange(target, request);
+        let answer = tokio::time::timeout(ANSWER_TIME, exchange).await;
+        answer.map_err(|_| format!("no answer within {} s", ANSWER_TIME.as_secs()))?
+    }
+
+    async fn exchange(&self, target: &Target<'_>, request: &Request) -> Result<Answer, String> {
         let written = self.write(target, request);
-        let mut response = match self.connector.call(written).await {
-            Ok(response) => response,
-            Err(error) => panic!("{what}: {error:?}"),
-        };
+        let response = self.connector.call(written).await;
+        let mut response = response.map_err(|error| format!("{error:?}"))?;
         let headers = response
             .headers()
             .iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let body = ByteStream::new(response.take_body())
-            .collect()
-            .await
-            .unwrap_or_else(|error| panic!("{what}: the answer broke off: {error}"));
-        Answer {
+        let body = ByteStream::new(response.take_body()).collect().await;
+        let body = body.map_err(|error| format!("the answer broke off: {error}"))?;
+        Ok(Answer {
             status: response.status().as_u16(),
             headers,
             body: body.to_vec(),
-        }
+        })
     }
 
     fn write(&self, target: &Target<'_>, request: &Request) -> HttpRequest {

@@ -6,8 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Step;
+use futures_util::{StreamExt, stream};
 
 use crate::{AuditEntry, CONSUMERS, Captured, Effect, Environment, Order, OrderView, StockLevel};
+
+/// How many orders' records are read at a time.
+const AT_ONCE: usize = 16;
 
 /// One invariant, in the design's words, and whether it holds.
 #[derive(Debug, Clone)]
@@ -77,6 +81,23 @@ pub struct Accounts {
 }
 
 impl Account {
+    /// Reads what is on record, and looks for its messages among the waiting and the dead.
+    async fn open(environment: &Environment, order: Order, kept: [&Vec<String>; 2]) -> Self {
+        let id = order.id();
+        let audit = environment.audit(&id).await;
+        let [waiting, dead] = kept;
+        Self {
+            view: environment.order(&id).await,
+            ledger: environment.ledger(&id).await,
+            lost: lost(environment, &id, &audit, &kept).await,
+            audit,
+            dead_letters: containing(dead, &id),
+            waiting: containing(waiting, &id),
+            order,
+            id,
+        }
+    }
+
     /// How often something happened.
     pub fn count(&self, kind: &str) -> usize {
         self.ledger
@@ -127,21 +148,10 @@ impl Accounts {
         let waiting = contents(environment, Environment::queue).await;
         let dead = contents(environment, Environment::dlq).await;
         let quarantined = bodies(environment, environment.quarantine()).await;
-        let mut orders = Vec::new();
-        for order in asked.orders {
-            let id = order.id();
-            let audit = environment.audit(&id).await;
-            orders.push(Account {
-                view: environment.order(&id).await,
-                ledger: environment.ledger(&id).await,
-                lost: lost(environment, &id, &audit, &[&waiting, &dead]).await,
-                audit,
-                dead_letters: containing(&dead, &id),
-                waiting: containing(&waiting, &id),
-                order,
-                id,
-            });
-        }
+        let kept = [&waiting, &dead];
+        let accounts = asked.orders.into_iter();
+        let accounts = accounts.map(|order| Account::open(environment, order, kept));
+        let orders = stream::iter(accounts).buffered(AT_ONCE).collect().await;
         let mut stock = Vec::new();
         for (sku, seeded) in asked.stock {
             let level = environment.stock(&sku).await;

@@ -24,6 +24,7 @@ pub mod invariants;
 pub mod messages;
 mod order;
 mod program;
+pub mod proxy;
 mod queues;
 mod records;
 mod store;

@@ -130,40 +130,36 @@ impl<'a> Tap<'a> {
 
     /// Takes what has arrived.
     pub async fn listen(&mut self) {
-        loop {
-            let received = self
-                .environment
-                .sqs
-                .receive_message()
+        while self.receive().await {}
+    }
+
+    /// Takes a few of what has arrived; says whether there was anything.
+    pub async fn receive(&mut self) -> bool {
+        let sqs = &self.environment.sqs;
+        let received = sqs
+            .receive_message()
+            .queue_url(&self.queue_url)
+            .max_number_of_messages(10)
+            .send()
+            .await
+            .expect("messages of the tap");
+        let messages = received.messages.unwrap_or_default();
+        for message in &messages {
+            let body = message.body.clone().unwrap_or_default();
+            let parsed = serde_json::from_str(&body).unwrap_or(Value::Null);
+            self.captured.push(Captured {
+                body,
+                message: parsed,
+            });
+            let handle = message.receipt_handle.clone().unwrap_or_default();
+            sqs.delete_message()
                 .queue_url(&self.queue_url)
-                .max_number_of_messages(10)
+                .receipt_handle(handle)
                 .send()
                 .await
-                .expect("messages of the tap");
-            let messages = received.messages.unwrap_or_default();
-            if messages.is_empty() {
-                return;
-            }
-            for message in messages {
-                let body = message.body.unwrap_or_default();
-                let parsed = serde_json::from_str(&body).unwrap_or(Value::Null);
-                self.captured.push(Captured {
-                    body,
-                    message: parsed,
-                });
-                let handle = message.receipt_handle.unwrap_or_default();
-                let delete = self
-                    .environment
-                    .sqs
-                    .delete_message()
-                    .queue_url(&self.queue_url);
-                delete
-                    .receipt_handle(handle)
-                    .send()
-                    .await
-                    .expect("a deleted message");
-            }
+                .expect("a deleted message");
         }
+        !messages.is_empty()
     }
 
     /// Listens until the captured messages satisfy a condition.

@@ -1,11 +1,13 @@
 //! Commands: what the saga asks of one worker.
 
-use domain::{Address, Currency, ItemQuantity, Money, PaymentMethod, Rejected, Step};
+use domain::{Address, Currency, ItemQuantity, Money, OrderId, PaymentMethod, Rejected, Step};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::envelope::{ContractError, Envelope};
 use crate::json::{FromObject, object, objects, whole_number};
+use crate::upcast::{VERSIONS, Versions};
 use crate::wire::{AddressWire, LineWire};
 
 /// A command with its envelope.
@@ -55,18 +57,15 @@ impl CommandMessage {
     /// # Errors
     /// [`ContractError`]: the body will never be readable.
     pub fn parse(body: &str) -> Result<Self, ContractError> {
+        Self::parse_any(body, VERSIONS)
+    }
+
+    fn parse_any(body: &str, versions: Versions) -> Result<Self, ContractError> {
         let envelope = Envelope::parse(body)?;
         let kind = envelope.kind()?;
         let step: Step = kind.name.parse().map_err(|_| envelope.unknown_type())?;
-        let command = match kind.version {
-            1 => Command::read_v1(step, &envelope)?,
-            version => {
-                return Err(ContractError::UnknownVersion {
-                    name: kind.name.to_owned(),
-                    version,
-                });
-            }
-        };
+        let data = versions.upcast(kind, &envelope.data)?;
+        let command = Command::read(step, &data, envelope.order)?;
         Ok(Self {
             envelope,
             step,
@@ -110,23 +109,23 @@ struct ShipV1 {
 }
 
 impl Command {
-    fn read_v1(step: Step, envelope: &Envelope) -> Result<Self, ContractError> {
+    fn read(step: Step, data: &RawValue, order: OrderId) -> Result<Self, ContractError> {
         match step {
             Step::Charge => {
-                let data: ChargeV1 = read(envelope)?;
-                same_order(envelope, &data.order_id)?;
+                let data: ChargeV1 = read(data)?;
+                same_order(order, &data.order_id)?;
                 Self::read_charge(&data)
             }
             Step::Reserve => {
-                let data: ReserveV1 = read(envelope)?;
-                same_order(envelope, &data.order_id)?;
+                let data: ReserveV1 = read(data)?;
+                same_order(order, &data.order_id)?;
                 Ok(Self::Reserve {
                     items: LineWire::read_all(&data.items)?,
                 })
             }
             Step::Ship => {
-                let data: ShipV1 = read(envelope)?;
-                same_order(envelope, &data.order_id)?;
+                let data: ShipV1 = read(data)?;
+                same_order(order, &data.order_id)?;
                 let items = LineWire::read_all(&data.items)?;
                 Ok(Self::Ship {
                     items,
@@ -134,8 +133,8 @@ impl Command {
                 })
             }
             Step::Refund | Step::Release | Step::CancelShipment => {
-                let data: UndoV1 = read(envelope)?;
-                same_order(envelope, &data.order_id)?;
+                let data: UndoV1 = read(data)?;
+                same_order(order, &data.order_id)?;
                 Ok(match step {
                     Step::Refund => Self::Refund,
                     Step::Release => Self::Release,
@@ -160,14 +159,14 @@ impl Command {
     }
 }
 
-fn read<T: DeserializeOwned>(envelope: &Envelope) -> Result<T, ContractError> {
-    let read: Result<FromObject<T>, _> = serde_json::from_str(envelope.data.get());
+fn read<T: DeserializeOwned>(data: &RawValue) -> Result<T, ContractError> {
+    let read: Result<FromObject<T>, _> = serde_json::from_str(data.get());
     read.map(|read| read.0)
         .map_err(|error| ContractError::Data(error.into()))
 }
 
-fn same_order(envelope: &Envelope, order_id: &str) -> Result<(), ContractError> {
-    if envelope.order.to_string() == order_id {
+fn same_order(order: OrderId, order_id: &str) -> Result<(), ContractError> {
+    if order.to_string() == order_id {
         Ok(())
     } else {
         Err(ContractError::Inconsistent(
@@ -213,6 +212,57 @@ mod tests {
             (money.to_string().as_str(), method.as_str()),
             ("2500 EUR", "pm")
         );
+    }
+
+    /// As if an earlier version of the charge had its money in one text.
+    const PAST: Versions = Versions(&[("payment.charge", &[split_money])]);
+
+    fn split_money(mut data: Value) -> Value {
+        let money = data["money"].as_str().unwrap_or_default().to_owned();
+        if let Some((amount, currency)) = money.split_once(' ') {
+            data["amount"] = json!(amount.parse::<u64>().unwrap_or_default());
+            data["currency"] = json!(currency);
+        }
+        data
+    }
+
+    #[test]
+    fn a_command_of_an_older_version_is_read_as_the_newest() {
+        let older = json!({"orderId": ORDER, "money": "2500 EUR", "method": "pm"});
+        let newest = json!({"orderId": ORDER, "amount": 2500, "currency": "EUR", "method": "pm"});
+        let mut second = message("payment.charge", &newest);
+        second["type"] = json!("waybill.payment.charge.v2");
+        let parse = |body: &Value| CommandMessage::parse_any(&body.to_string(), PAST);
+        let first = parse(&message("payment.charge", &older)).unwrap();
+        assert_eq!(first.command, parse(&second).unwrap().command);
+        assert_eq!(first.envelope.message_type, "waybill.payment.charge.v1");
+        assert!(
+            first.envelope.data.get().contains("2500 EUR"),
+            "as it was sent"
+        );
+
+        second["type"] = json!("waybill.payment.charge.v3");
+        assert_eq!(parse(&second).unwrap_err().name(), "UnknownVersion");
+        let broken = message(
+            "payment.charge",
+            &json!({"orderId": ORDER, "money": "2500"}),
+        );
+        assert_eq!(parse(&broken).unwrap_err().name(), "ContractBroken");
+    }
+
+    #[test]
+    fn a_body_is_readable_for_all_readers_or_for_none() {
+        let deep = "[".repeat(1000) + &"]".repeat(1000);
+        for unread in [deep.as_str(), "1e999", r#""\ud800""#, r#"{"a":1,"a":2}"#] {
+            let in_data = message("payment.refund", &json!({"orderId": ORDER, "x": "UNREAD"}));
+            let mut beside = message("payment.refund", &json!({"orderId": ORDER}));
+            beside["extension"] = json!("UNREAD");
+            for body in [&in_data, &beside] {
+                let body = body.to_string().replace("\"UNREAD\"", unread);
+                let error = CommandMessage::parse(&body).unwrap_err();
+                assert_eq!(error.name(), "NotAnEnvelope", "{unread}");
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::json::{FromObject, optional_whole_number};
+use crate::json::{DuplicateKeys, FromObject, optional_whole_number, parse_strict};
 use crate::timestamp::has_rfc3339_form;
 
 /// The answer to a callback of Step Functions goes to whoever holds this.
@@ -123,6 +123,7 @@ impl From<serde_json::Error> for JsonFault {
         let kind = match error.classify() {
             Category::Io => "unreadable",
             Category::Syntax => "not JSON",
+            Category::Data if DuplicateKeys::caused(&error) => "a name that stands twice",
             Category::Data => "a missing field or a value of the wrong type",
             Category::Eof => "an unexpected end",
         };
@@ -144,12 +145,14 @@ pub enum ContractError {
     #[error("the type is unknown here: {0}")]
     UnknownType(String),
     /// The version is newer than this consumer.
-    #[error("version {version} of {name} is unknown here")]
+    #[error("version {version} of {name} is unknown here; versions 1 to {newest} are read")]
     UnknownVersion {
         /// The message's name.
         name: String,
         /// The version that it has.
         version: u32,
+        /// The newest version that is read.
+        newest: u32,
     },
     /// The data is not what the type's schema says.
     #[error("the data does not fit its schema")]
@@ -232,8 +235,10 @@ struct EnvelopeWire {
 impl Envelope {
     /// Reads and checks an envelope; the data stays unread.
     pub fn parse(body: &str) -> Result<Self, ContractError> {
-        let wire: FromObject<EnvelopeWire> = serde_json::from_str(body)
-            .map_err(|error| ContractError::NotAnEnvelope(error.into()))?;
+        let unreadable = |error: serde_json::Error| ContractError::NotAnEnvelope(error.into());
+        // Whether a body is readable must not depend on how much of it a reader looks at.
+        parse_strict(body.as_bytes()).map_err(unreadable)?;
+        let wire: FromObject<EnvelopeWire> = serde_json::from_str(body).map_err(unreadable)?;
         wire.0.read()
     }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::Timestamp;
 use crate::envelope::{ContractError, Envelope, TraceParent};
 use crate::json::FromObject;
+use crate::upcast::VERSIONS;
 use crate::wire::{LineWire, MoneyWire, OrderWire};
 
 /// Something that happened, with its data.
@@ -272,17 +273,15 @@ impl EventMessage {
     pub fn parse(body: &str) -> Result<Self, ContractError> {
         let envelope = Envelope::parse(body)?;
         let kind = envelope.kind()?;
-        if kind.version != 1 {
-            let (name, version) = (kind.name.to_owned(), kind.version);
-            return Err(ContractError::UnknownVersion { name, version });
-        }
         let found = EventKind::ALL
             .into_iter()
-            .find(|event| event.as_str() == kind.name);
-        match found {
-            Some(kind) => Ok(Self { envelope, kind }),
-            None => Err(envelope.unknown_type()),
-        }
+            .find(|event| event.as_str() == kind.name)
+            .ok_or_else(|| envelope.unknown_type())?;
+        VERSIONS.check(kind)?;
+        Ok(Self {
+            envelope,
+            kind: found,
+        })
     }
 
     /// The order of an `order.placed`.
@@ -328,7 +327,8 @@ impl EventMessage {
     }
 
     fn data<T: DeserializeOwned>(&self) -> Result<T, ContractError> {
-        let read: Result<FromObject<T>, _> = serde_json::from_str(self.envelope.data.get());
+        let data = VERSIONS.upcast(self.envelope.kind()?, &self.envelope.data)?;
+        let read: Result<FromObject<T>, _> = serde_json::from_str(data.get());
         read.map(|read| read.0)
             .map_err(|error| ContractError::Data(error.into()))
     }

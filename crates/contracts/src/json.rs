@@ -11,6 +11,13 @@ use serde_json::{Map, Number, Value};
 #[derive(Debug, Clone, Copy)]
 pub struct DuplicateKeys;
 
+impl DuplicateKeys {
+    /// Whether it is this that an error tells of.
+    pub(crate) fn caused(error: &serde_json::Error) -> bool {
+        error.to_string().starts_with(&Self.to_string())
+    }
+}
+
 impl fmt::Display for DuplicateKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object names a key twice")

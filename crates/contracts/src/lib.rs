@@ -13,6 +13,7 @@ mod results;
 pub mod saga;
 pub mod schema;
 mod timestamp;
+mod upcast;
 mod wire;
 
 pub use command::{Command, CommandMessage};
@@ -22,3 +23,4 @@ pub use json::{DuplicateKeys, parse_strict};
 pub use order_request::{Fault, RequestError, fingerprint, parse_order, write_order};
 pub use results::{charge, reservation, shipment, undo};
 pub use timestamp::{NotATimestamp, Timestamp};
+pub use upcast::newest_version;

@@ -14,10 +14,16 @@ pub struct Timestamp {
     epoch_millis: u64,
 }
 
+/// 9999-12-31T23:59:59.999Z: a later year has more digits than the form allows.
+const LAST_MILLIS: u64 = 253_402_300_799_999;
+
 impl Timestamp {
-    /// A moment by its milliseconds since 1970.
+    /// A moment by its milliseconds since 1970; the last one that can be written where
+    /// they are more.
     pub fn from_epoch_millis(epoch_millis: u64) -> Self {
-        Self { epoch_millis }
+        Self {
+            epoch_millis: epoch_millis.min(LAST_MILLIS),
+        }
     }
 
     /// Milliseconds since 1970.
@@ -147,6 +153,15 @@ mod tests {
             Timestamp::from_epoch_millis(0).to_string(),
             "1970-01-01T00:00:00.000Z"
         );
+    }
+
+    #[test]
+    fn a_moment_beyond_all_that_can_be_written_is_the_last_that_can() {
+        for millis in [LAST_MILLIS, LAST_MILLIS + 1, u64::MAX] {
+            let last = Timestamp::from_epoch_millis(millis).to_string();
+            assert_eq!(last, "9999-12-31T23:59:59.999Z");
+            assert_eq!(last.parse(), Ok(Timestamp::from_epoch_millis(LAST_MILLIS)));
+        }
     }
 
     #[test]

@@ -6,20 +6,21 @@
     reason = "a panic is how a test reports its failure"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use contracts::schema::{MESSAGES, ORDER_REQUEST, Schema};
 use contracts::{
-    CommandMessage, Event, EventMessage, Lineage, Reason, Timestamp, TraceParent, parse_order,
-    write_order,
+    CommandMessage, Event, EventMessage, Lineage, MessageType, Reason, Timestamp, TraceParent,
+    newest_version, parse_order, write_order,
 };
 use domain::{
     CorrelationId, Currency, EventKind, ItemQuantity, Money, NewOrder, OrderId, Quantity, Sku, Step,
 };
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -71,9 +72,8 @@ fn read(schema: &Schema, body: &str) -> Result<(), String> {
             .map(drop)
             .map_err(|error| format!("{error:?}"));
     }
-    let names = schema.message_type.strip_prefix("waybill.").unwrap();
-    let name = names.strip_suffix(".v1").unwrap();
-    if name.parse::<Step>().is_ok() {
+    let kind = MessageType::parse(schema.message_type).unwrap();
+    if kind.name.parse::<Step>().is_ok() {
         CommandMessage::parse(body).map(drop)
     } else {
         EventMessage::parse(body).and_then(|event| read_event_data(&event))
@@ -120,10 +120,10 @@ fn every_schema_is_a_schema_with_its_own_id_and_needs_no_other_file() {
 
 #[test]
 fn every_command_and_event_has_a_schema_and_every_file_is_used() {
-    let commands = Step::ALL.map(|step| format!("waybill.{step}.v1"));
-    let events = EventKind::ALL.map(|event| format!("waybill.{event}.v1"));
+    let commands = Step::ALL.map(|step| step.to_string());
+    let events = EventKind::ALL.map(|event| event.to_string());
     let needed: BTreeSet<_> = commands.into_iter().chain(events).collect();
-    let known: BTreeSet<_> = MESSAGES.iter().map(|s| s.message_type.to_owned()).collect();
+    let known: BTreeSet<_> = versions().into_keys().map(str::to_owned).collect();
     assert_eq!(known, needed);
 
     let files: BTreeSet<_> = json_files("schemas").into_iter().map(|f| f.0).collect();
@@ -131,31 +131,69 @@ fn every_command_and_event_has_a_schema_and_every_file_is_used() {
     assert_eq!(files, used);
 }
 
+/// The versions that have a schema, of each message.
+fn versions() -> BTreeMap<&'static str, BTreeSet<u32>> {
+    let mut versions: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for schema in MESSAGES {
+        let kind = MessageType::parse(schema.message_type).unwrap();
+        versions.entry(kind.name).or_default().insert(kind.version);
+    }
+    versions
+}
+
+#[test]
+fn every_version_is_read_and_leads_to_the_next() {
+    for (name, published) in versions() {
+        let read: BTreeSet<_> = (1..=newest_version(name)).collect();
+        assert_eq!(
+            published, read,
+            "{name}: the versions that have a schema, and those that are read. Each version \
+             but the newest needs a step in src/upcast.rs."
+        );
+    }
+}
+
+fn sha256(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Holds the JSON files of a folder against its list of what is published.
+#[track_caller]
+fn check_published(folder_name: &str) {
+    let list = folder(folder_name).join("PUBLISHED");
+    let mut published: BTreeMap<_, _> = fs::read_to_string(&list)
+        .unwrap()
+        .lines()
+        .map(|line| line.split_once("  ").unwrap())
+        .map(|(hash, file)| (file.to_owned(), hash.to_owned()))
+        .collect();
+    for (name, text) in json_files(folder_name) {
+        let (file, hash) = (format!("{name}.json"), sha256(&text));
+        match published.remove(&file) {
+            Some(listed) => assert_eq!(
+                listed, hash,
+                "{folder_name}/{file} is published and must not change: others hold their \
+                 messages against it. Add a new version, or a new sample, beside it."
+            ),
+            None => panic!("add this line to {}: {hash}  {file}", list.display()),
+        }
+    }
+    let gone: Vec<_> = published.into_keys().collect();
+    assert!(gone.is_empty(), "published, and must stay: {gone:?}");
+}
+
 #[test]
 fn a_published_schema_is_never_changed() {
-    let published = fs::read_to_string(folder("schemas").join("PUBLISHED")).unwrap();
-    let mut listed = BTreeSet::new();
-    for line in published.lines() {
-        let (hash, file) = line.split_once("  ").expect("`<sha256>  <file>`");
-        let message_type = file.strip_suffix(".json").expect("a JSON file");
-        let schema = all_schemas().find(|schema| schema.message_type == message_type);
-        let schema = schema.unwrap_or_else(|| panic!("{file} is published and must stay"));
-        assert_eq!(
-            schema.hash(),
-            hash,
-            "{file} is published and must not change: others hold their messages against it. \
-             Add a new version beside it."
-        );
-        listed.insert(message_type.to_owned());
-    }
+    check_published("schemas");
     for schema in all_schemas() {
-        assert!(
-            listed.contains(schema.message_type),
-            "{0}.json is not listed in schemas/PUBLISHED: add the line `{1}  {0}.json`",
-            schema.message_type,
-            schema.hash()
-        );
+        assert_eq!(schema.hash(), sha256(schema.text));
     }
+}
+
+#[test]
+fn a_published_sample_is_never_changed() {
+    check_published("samples");
 }
 
 #[test]

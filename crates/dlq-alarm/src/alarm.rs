@@ -1,5 +1,6 @@
 //! A CloudWatch alarm, as SNS delivers it.
 
+use contracts::JsonFault;
 use serde::Deserialize;
 
 /// An alarm that changed its state.
@@ -35,7 +36,7 @@ struct Dimension {
 /// A message on the alarms' topic is not an alarm.
 #[derive(Debug, thiserror::Error)]
 #[error("the message is not a CloudWatch alarm")]
-pub struct UnreadableAlarm(#[from] serde_json::Error);
+pub struct UnreadableAlarm(#[source] JsonFault);
 
 impl Alarm {
     /// Reads the message of an SNS record.
@@ -43,7 +44,7 @@ impl Alarm {
     /// # Errors
     /// [`UnreadableAlarm`] where it is none.
     pub fn parse(message: &str) -> Result<Self, UnreadableAlarm> {
-        Ok(serde_json::from_str(message)?)
+        serde_json::from_str(message).map_err(|error| UnreadableAlarm(error.into()))
     }
 
     /// The alarm's name.

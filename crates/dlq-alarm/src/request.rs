@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_lambda_events::event::sns::SnsEvent;
+use contracts::JsonFault;
 use failures::{Drained, DrainedQueue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +16,9 @@ pub enum Request {
     /// The schedule's event, or a person's.
     Drain(DrainRequest),
 }
+
+/// SQS allows so many characters.
+const LONGEST_NAME: usize = 80;
 
 /// What to drain: `{"drain": "all"}` or `{"drain": ["payment-dlq"]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -44,11 +48,11 @@ enum All {
 pub enum InvalidRequest {
     /// It has none of the known forms.
     #[error("the event is neither an alarm nor a request to drain")]
-    Unreadable(#[from] serde_json::Error),
+    Unreadable(#[source] JsonFault),
     /// It names a queue that is not drained.
     #[error("no queue is drained under the name {name:?}; there are: {known}")]
     UnknownQueue {
-        /// The name.
+        /// The name, or as much of it as any queue's can have.
         name: String,
         /// The queues that are drained.
         known: String,
@@ -61,11 +65,12 @@ impl Request {
     /// # Errors
     /// [`InvalidRequest::Unreadable`].
     pub fn parse(event: Value) -> Result<Self, InvalidRequest> {
-        if event.get("drain").is_some() {
-            Ok(Self::Drain(serde_json::from_value(event)?))
+        let read = if event.get("drain").is_some() {
+            serde_json::from_value(event).map(Self::Drain)
         } else {
-            Ok(Self::Alarms(serde_json::from_value(event)?))
-        }
+            serde_json::from_value(event).map(Self::Alarms)
+        };
+        read.map_err(|error| InvalidRequest::Unreadable(error.into()))
     }
 }
 
@@ -82,7 +87,7 @@ impl DrainRequest {
             if !queues.iter().any(|queue| queue.is_meant_by(name)) {
                 let known: Vec<_> = queues.iter().map(|queue| queue.name.as_str()).collect();
                 return Err(InvalidRequest::UnknownQueue {
-                    name: name.clone(),
+                    name: name.chars().take(LONGEST_NAME).collect(),
                     known: known.join(", "),
                 });
             }

@@ -15,6 +15,7 @@ use idempotency::{Clock, Millis};
 use message_worker::cause_chain;
 use ports::Unavailable;
 
+use crate::KEYS_ARE_KNOWN;
 use crate::change::{Actor, Change};
 use crate::claimed;
 use crate::drain::MOST_CONFLICTS;
@@ -45,6 +46,8 @@ pub struct Limits {
     pub in_flight: Duration,
     /// A claim that was not sent after so long belongs to a run that ended.
     pub unsent: Duration,
+    /// What has been in the store for longer is for a person.
+    pub age: Duration,
 }
 
 impl Default for Limits {
@@ -56,6 +59,7 @@ impl Default for Limits {
             proof: Duration::from_secs(60 * 60),
             in_flight: Duration::from_secs(60 * 60),
             unsent: Duration::from_secs(5 * 60),
+            age: KEYS_ARE_KNOWN,
         }
     }
 }
@@ -126,6 +130,9 @@ fn is_ready(failure: &Failure, now: Timestamp, limits: &Limits) -> bool {
         .saturating_mul(2_u32.saturating_pow(failure.automatic_replays));
     failure.status == Status::Waiting
         && failure.trouble.class == TRANSIENT
+        // A person edited it, and decides when it goes.
+        && failure.edit_of.is_none()
+        && now <= after(failure.stored_at, limits.age)
         && has_replays_left(failure, limits)
         && now >= after(last_tried(failure), wait)
 }

@@ -63,7 +63,8 @@ pub enum Change {
         /// Which replay.
         replay: ReplayId,
     },
-    /// A claim whose message was certainly not sent is given back.
+    /// A claim whose message was certainly not sent is given back. Not one that was taken
+    /// up: that the queue refused this message says nothing of an earlier one.
     Unclaim {
         /// Which replay.
         replay: ReplayId,
@@ -143,6 +144,9 @@ pub enum Refused {
     /// This dead letter is in the record already.
     #[error("this dead letter is in the record already")]
     Known,
+    /// Its message may be under way.
+    #[error("its message was sent, or may have been")]
+    Sent,
 }
 
 impl Failure {
@@ -172,6 +176,7 @@ impl Failure {
                     automatic: *automatic,
                     claimed_at: actor.at,
                     sent_at: None,
+                    may_be_sent: self.status == Status::Replaying,
                     destination: destination.clone(),
                 });
                 next.record(
@@ -186,7 +191,10 @@ impl Failure {
                 next.record(actor, "sent", format!("replay {replay}"));
             }
             Change::Unclaim { replay, why } => {
-                next.replay_in_progress("giving it back", replay)?;
+                let claim = next.replay_in_progress("giving it back", replay)?;
+                if claim.may_be_sent || claim.sent_at.is_some() {
+                    return Err(Refused::Sent);
+                }
                 next.status = Status::Waiting;
                 next.record(actor, "given-back", why.clone());
             }

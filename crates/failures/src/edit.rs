@@ -216,7 +216,6 @@ fn copy_of(failure: &Failure, id: FailureId, body: &str, what: &str, actor: &Act
         message_type,
         schema: schema.map(Schema::id),
         schema_hash: schema.map(Schema::hash),
-        stored_at: actor.at,
         automatic_replays: 0,
         dead_letters: Vec::new(),
         replay: None,

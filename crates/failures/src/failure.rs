@@ -220,6 +220,9 @@ pub struct Replay {
     /// When the queue had confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
+    /// Whether an earlier claim, which this one took up, may have sent the message.
+    #[serde(default)]
+    pub may_be_sent: bool,
     /// The consumer to whose queue it goes.
     pub destination: String,
 }

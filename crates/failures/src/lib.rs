@@ -30,6 +30,8 @@ mod query;
 pub mod replay;
 mod source;
 
+use std::time::Duration;
+
 pub use acknowledging::{Acknowledging, AcknowledgingError};
 pub use automatic::{AutomaticReplay, CircuitStates, Limits, Ran, Survey, due};
 pub use change::{Actor, Change, RESOLVED_RETENTION, Refused};
@@ -46,6 +48,11 @@ pub use ports::{
 };
 pub use query::Query;
 pub use source::{DELIVERY_FAILED, DrainedQueue, RECEIVES_EXHAUSTED, UNEXPLAINED, UNKNOWN};
+
+/// How long after a message was stored it can be repeated without asking the outside
+/// party what it remembers. The ports ask for 60 days, and the message had been in
+/// queues for up to 26 when it was stored, which leaves a month.
+pub const KEYS_ARE_KNOWN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The attribute of a replayed message that names its record.
 pub const FAILURE_ID: &str = "failureId";

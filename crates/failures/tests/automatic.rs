@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use contracts::Timestamp;
 use failures::{
-    AutomaticReplay, Change, CircuitStates, Failure, FailureId, Limits, Replay, ReplayId,
-    Resolution, Status, due,
+    AutomaticReplay, Change, CircuitStates, Failure, FailureId, KEYS_ARE_KNOWN, Limits, Replay,
+    ReplayId, Resolution, Status, due,
 };
 use idempotency::Clock;
 use ports::Unavailable;
@@ -197,6 +197,18 @@ async fn nothing_is_sent_to_a_consumer_whose_circuit_is_not_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_sent_on_half_a_survey() {
+    let world = world(1).await;
+    advance(WAITED).await;
+    let automatic = automatic(&world, &[]);
+    let until = in_a_minute(&world);
+    let mut survey = automatic.survey(until).await.unwrap();
+    survey.complete = false;
+    assert_eq!(automatic.run(survey, until).await.unwrap().sent, 0);
+    assert_eq!(run(&world).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_transient_failures_of_known_consumers_are_replayed() {
     let world = World::new();
     for class in ["ambiguous", "business", "poison", "deferred"] {
@@ -335,6 +347,7 @@ fn one_of_each_group_goes_before_the_second_of_any() {
         automatic: true,
         claimed_at: at(10),
         sent_at: Some(at(10)),
+        may_be_sent: false,
         destination: "payment".to_owned(),
     });
     canary.resolution = Some(Resolution {
@@ -416,6 +429,7 @@ fn any_failure() -> impl Strategy<Value = Failure> {
                     automatic: is_automatic,
                     claimed_at: at(claimed),
                     sent_at: is_sent.then(|| at(claimed)),
+                    may_be_sent: false,
                     destination: "payment".to_owned(),
                 });
                 failure.resolution = (status == Status::Resolved).then(|| Resolution {
@@ -504,4 +518,21 @@ proptest! {
         let chosen = due(&[failure], Timestamp::from_epoch_millis(NOW), &Limits::default());
         prop_assert_eq!(chosen.len(), usize::from(waited >= 5 * 2_u64.pow(replays)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_outside_party_may_have_forgotten_is_for_a_person() {
+    let world = world(1).await;
+    advance(KEYS_ARE_KNOWN + MINUTE).await;
+    assert_eq!(run(&world).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edited_copy_waits_for_the_person_who_edited_it() {
+    let mut failure = world(1).await.failures().remove(0);
+    let later = Timestamp::from_epoch_millis(failure.stored_at.epoch_millis() + 3_600_000);
+    let is_due = |failure: &Failure| due(std::slice::from_ref(failure), later, &Limits::default());
+    assert_eq!(is_due(&failure), [failure.id.clone()]);
+    failure.edit_of = Some(FailureId::new("the-original"));
+    assert_eq!(is_due(&failure), []);
 }

@@ -282,6 +282,27 @@ async fn a_replay_that_fails_again_is_counted_in_its_record_and_waits_in_its_gro
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replay_that_fails_again_while_its_record_changes_is_counted_all_the_same() {
+    let world = world().await;
+    // The claim and its confirmation were the first two.
+    world.fail(
+        Operation::ReplaceFailure,
+        2,
+        Fault::Delay(Duration::from_secs(5)),
+    );
+    let operator = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let text = "is anybody at it?".to_owned();
+        change(&world, "message-old", Change::Note { text }).await;
+    };
+    let (drained, ()) = tokio::join!(drain(&world), operator);
+    assert_eq!(drained.failed_again, 1);
+    let after = failure(&world, "message-old");
+    assert_eq!((after.status, after.failed), (Status::Waiting, 2));
+    assert_eq!(after.note.as_deref(), Some("is anybody at it?"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replay_whose_record_is_gone_or_is_another_message_gets_a_record_that_says_so() {
     for (failure_id, story) in [("nowhere", "no record"), ("message-old", "another one")] {
         let world = World::new();

@@ -313,6 +313,21 @@ async fn what_is_not_as_it_was_planned_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_failed_again_in_another_replay_since_it_was_planned_is_not_sent() {
+    let world = world_of(1).await;
+    let planned_first = planned(&world, "r-1", 0).await;
+    let quicker = planned(&world, "r-2", 0).await;
+    let watcher = Seen::default();
+    let ended = with_worker(&world, |_| true, run(&world, &quicker, "eve", &watcher)).await;
+    let (_, _, states) = ended.unwrap().unwrap();
+    assert!(matches!(states[..], [EntryState::FailedAgain(_)]));
+    let ended = run(&world, &planned_first, "ada", &watcher).await;
+    let (_, _, states) = ended.unwrap().unwrap();
+    assert!(matches!(states[..], [EntryState::Skipped(_)]));
+    assert_eq!(sent(&world).values().collect::<Vec<_>>(), [&1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_is_carried_out_by_one_process_at_a_time() {
     let world = world_of(5).await;
     let plan = planned(&world, "r-1", 1).await;

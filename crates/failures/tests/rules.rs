@@ -157,7 +157,7 @@ fn every_change_is_allowed_or_refused_as_the_table_says() {
     );
     check(&sent("r1"), [None, under_way, under_way, None, None, None]);
     check(&sent("r2"), [None; 6]);
-    check(&unclaim("r1"), [None, waiting, waiting, None, None, None]);
+    check(&unclaim("r1"), [None, waiting, None, None, None, None]);
     check(&unclaim("r2"), [None; 6]);
     check(
         &acknowledge("r1"),
@@ -193,6 +193,15 @@ fn every_change_is_allowed_or_refused_as_the_table_says() {
             Some(Edited),
         ],
     );
+}
+
+/// The process that claimed it first may have sent it, and ended before it said so.
+#[test]
+fn a_claim_that_was_taken_up_is_not_given_back_though_its_message_was_refused() {
+    for taken_up in [claim("r1"), claim_again("r1")] {
+        let refused = after(&[claim("r1"), taken_up]).after(&unclaim("r1"), &actor());
+        assert_eq!(refused, Err(Refused::Sent));
+    }
 }
 
 #[test]

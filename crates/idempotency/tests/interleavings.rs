@@ -206,7 +206,8 @@ impl Promises {
             (Call::RenewUndo(..), Answer::RenewedUndo(started)) => {
                 self.hold_on(started.owner, started.lease_until);
             }
-            (Call::Release(_) | Call::ReleaseUndo(_), Answer::Settled) => self.held = None,
+            (Call::Release(started), Answer::Settled) => self.give_back(started.owner),
+            (Call::ReleaseUndo(started), Answer::Settled) => self.give_back(started.owner),
             _ => {}
         }
         self.check_results_survive(record);
@@ -226,6 +227,13 @@ impl Promises {
         let holder = self.held.map(|(owner, _)| owner);
         assert_eq!(holder, Some(owner), "a claim was renewed that is not held");
         self.held = Some((owner, until));
+    }
+
+    /// A release that is repeated, or that comes after the completion, changes nothing.
+    fn give_back(&mut self, owner: OwnerToken) {
+        if let Some((holder, _)) = self.held.take() {
+            assert_eq!(holder, owner, "another's claim was given back");
+        }
     }
 
     fn complete(&mut self, owner: OwnerToken, result: &ResultJson) {

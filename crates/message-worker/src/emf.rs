@@ -3,12 +3,21 @@
 //! the logs.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
 use crate::observe::{BatchSummary, Observer, RecordReport};
 use crate::outcome::Outcome;
+
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on this process writes no metrics: for simulations, whose standard output
+/// is for people.
+pub fn silence() {
+    SILENT.store(true, Ordering::Relaxed);
+}
 
 /// Writes metrics of one namespace to the standard output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +82,9 @@ impl Emf {
         metrics: &[Metric<'_>],
         properties: &[(&str, &str)],
     ) {
+        if SILENT.load(Ordering::Relaxed) {
+            return;
+        }
         let line = self.line(dimensions, metrics, properties);
         if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
             tracing::warn!(%error, "a metric could not be written");

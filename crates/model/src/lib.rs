@@ -10,6 +10,9 @@
 )]
 
 pub mod calls;
+pub mod explored;
+mod interned;
+pub mod letters;
 mod model;
 mod party;
 mod properties;
@@ -20,9 +23,9 @@ pub mod saga;
 pub mod scenario;
 pub mod state;
 mod store;
+pub mod tree;
 mod words;
 pub mod worker;
 
 pub use model::{Action, Protocol};
 pub use scenario::{PartyRules, Sabotage, Scenario};
-pub use words::tell;

@@ -1,133 +1,148 @@
 //! `make model`: explores the protocol, prints what was explored, and fails
 //! where an invariant does not hold or a sabotage goes unnoticed.
 
+use std::fmt::Debug;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread::available_parallelism;
+use std::time::Instant;
 
+use model::explored::{Explored, invariants};
+use model::letters::{self, DeadLetters};
 use model::relay::Publication;
-use model::report::{Report, check};
+use model::report::{Checkable, Report, check};
 use model::scenario::{forgetful_parties, prompt_parties, quick, sabotaged, thorough};
-use model::{Protocol, Scenario, rest};
+use model::{Protocol, rest};
 use outbox_relay::Failures;
-use stateright::{Checker, Model};
 
 fn main() -> io::Result<ExitCode> {
     let threads = available_parallelism().map_or(1, usize::from);
-    let mut out = io::stdout().lock();
-    let all = [quick(), thorough(), vec![prompt_parties()]].concat();
-    let mut failed = invariants(&mut out, &all, threads)?;
-    failed |= comes_to_rest(&mut out, &quick())?;
-    failed |= publication(&mut out, threads)?;
-    failed |= sabotages(&mut out)?;
-    Ok(ExitCode::from(u8::from(failed)))
+    let mut out = Output {
+        out: io::stdout().lock(),
+        threads,
+        failed: false,
+    };
+    let started = Instant::now();
+    out.line("The invariants:\n")?;
+    for words in invariants::ALL {
+        out.line(words)?;
+    }
+    out.every_state()?;
+    out.rest()?;
+    out.sabotages()?;
+    let seconds = started.elapsed().as_secs();
+    let verdict = if out.failed { "FAILED" } else { "all hold" };
+    out.line(&format!("\n{verdict}, after {seconds} seconds"))?;
+    Ok(ExitCode::from(u8::from(out.failed)))
 }
 
-/// Checks that all invariants hold.
-fn invariants(out: &mut impl Write, all: &[Scenario], threads: usize) -> io::Result<bool> {
-    writeln!(out, "The invariants, in every state that can be reached:\n")?;
-    heading(out)?;
-    let mut failed = false;
-    for scenario in all {
-        let report = check(scenario.clone(), threads);
-        row(out, scenario, &report)?;
-        for (invariant, path) in &report.broken {
-            writeln!(out, "\nBROKEN: {invariant}\n{path}\n")?;
+struct Output<W> {
+    out: W,
+    threads: usize,
+    failed: bool,
+}
+
+impl<W: Write> Output<W> {
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.out, "{line}")?;
+        self.out.flush()
+    }
+
+    /// Checks that all invariants hold.
+    fn every_state(&mut self) -> io::Result<()> {
+        self.line("\nThey hold in every state that can be reached:\n")?;
+        self.heading("orders, sagas, workers, outside parties: 1, 2, 3, 5, 6")?;
+        for scenario in [quick(), thorough(), vec![prompt_parties()]].concat() {
+            let name = format!("{} order(s): {}", scenario.orders, scenario.name);
+            self.holds(&name, Protocol::new(scenario))?;
         }
-        failed |= !report.broken.is_empty();
+        self.heading("events, relay, bus: 4")?;
+        for failures in [Failures::BySequence, Failures::ByError] {
+            let publication = Publication::new(failures, 4);
+            self.holds(&format!("4 mishaps, {failures:?}"), publication)?;
+        }
+        self.heading("dead letters, failure store, replays: 5, 6")?;
+        for scenario in [letters::quick(), letters::thorough()].concat() {
+            let name = format!("{} message(s): {}", scenario.messages, scenario.name);
+            self.holds(&name, DeadLetters::new(scenario))?;
+        }
+        Ok(())
     }
-    Ok(failed)
-}
 
-fn heading(out: &mut impl Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "{:>6} {:<58} {:>10} {:>5} {:>8}",
-        "orders", "what may go wrong", "states", "depth", "seconds"
-    )
-}
-
-fn row(out: &mut impl Write, scenario: &Scenario, report: &Report) -> io::Result<()> {
-    writeln!(
-        out,
-        "{:>6} {:<58} {:>10} {:>5} {:>8.1}",
-        scenario.orders,
-        scenario.name,
-        report.states,
-        report.depth,
-        report.time.as_secs_f64()
-    )?;
-    out.flush()
-}
-
-/// Checks that every path comes to rest.
-fn comes_to_rest(out: &mut impl Write, all: &[Scenario]) -> io::Result<bool> {
-    writeln!(
-        out,
-        "\nFrom every state the orders come to rest without a further mishap:\n"
-    )?;
-    let mut failed = false;
-    for scenario in all {
-        let explored = rest::explore(&Protocol::new(scenario.clone()));
-        let verdict = if explored.trap.is_some() {
-            "A TRAP"
-        } else {
-            "yes"
-        };
-        writeln!(
-            out,
-            "{:>6} {:<58} {:>10} states, {} at rest: {verdict}",
-            scenario.orders, scenario.name, explored.states, explored.at_rest
-        )?;
-        failed |= explored.trap.is_some();
+    fn heading(&mut self, what: &str) -> io::Result<()> {
+        let (states, depth, seconds) = ("states", "depth", "seconds");
+        self.line(&format!("{what:<64} {states:>10} {depth:>5} {seconds:>8}"))
     }
-    Ok(failed)
-}
 
-/// Checks that events are published at least once and in order.
-fn publication(out: &mut impl Write, threads: usize) -> io::Result<bool> {
-    writeln!(
-        out,
-        "\nThe publication of events, with up to four mishaps:\n"
-    )?;
-    let mut failed = false;
-    for failures in [Failures::BySequence, Failures::ByError] {
-        let model = Publication {
-            failures,
-            mishaps: 4,
-            lying_bus: false,
-        };
-        let checker = model.checker().threads(threads).spawn_bfs().join();
-        let states = checker.unique_state_count();
-        let mut broken = checker.discoveries().into_keys();
-        let broken = broken.find(|name| name.starts_with('4'));
-        let verdict = broken.unwrap_or("all hold");
-        writeln!(
-            out,
-            "       {:<58} {states:>10} states: {verdict}",
-            format!("{failures:?}")
-        )?;
-        failed |= broken.is_some();
+    fn holds(&mut self, name: &str, model: impl Checkable) -> io::Result<()> {
+        let report = check(model, self.threads);
+        let (states, depth) = (report.states, report.depth);
+        let seconds = report.time.as_secs_f64();
+        self.line(&format!(
+            "  {name:<62} {states:>10} {depth:>5} {seconds:>8.1}"
+        ))?;
+        for broken in &report.broken {
+            self.line(&format!("\nBROKEN: {broken}\n{}\n", broken.path))?;
+        }
+        self.failed |= !report.broken.is_empty();
+        Ok(())
     }
-    Ok(failed)
-}
 
-/// Checks that each sabotage breaks an invariant.
-fn sabotages(out: &mut impl Write) -> io::Result<bool> {
-    writeln!(out, "\nBroken on purpose; the shortest way to see it:")?;
-    let mut failed = false;
-    for scenario in [sabotaged(), vec![forgetful_parties()]].concat() {
-        let what = match scenario.sabotage {
-            Some(sabotage) => format!("{sabotage:?}"),
-            None => scenario.name.to_owned(),
+    /// Checks that every path comes to rest.
+    fn rest(&mut self) -> io::Result<()> {
+        self.line("\nFrom every state all comes to rest without a further mishap:\n")?;
+        for scenario in quick() {
+            let name = format!("{} order(s): {}", scenario.orders, scenario.name);
+            self.comes_to_rest(&name, &Protocol::new(scenario))?;
+        }
+        for scenario in letters::quick() {
+            let name = format!("{} message(s): {}", scenario.messages, scenario.name);
+            self.comes_to_rest(&name, &DeadLetters::new(scenario))?;
+        }
+        Ok(())
+    }
+
+    fn comes_to_rest(&mut self, name: &str, model: &impl Explored) -> io::Result<()> {
+        let rest = rest::explore(model);
+        let verdict = match rest.trap {
+            None => "yes",
+            Some(_) => "A TRAP",
         };
+        self.failed |= rest.trap.is_some();
+        let (states, at_rest) = (rest.states, rest.at_rest);
+        self.line(&format!(
+            "  {name:<62} {states:>10} states, {at_rest} at rest: {verdict}"
+        ))
+    }
+
+    /// Checks that each sabotage breaks an invariant.
+    fn sabotages(&mut self) -> io::Result<()> {
+        self.line("\nBroken on purpose; the shortest way to see it:")?;
+        for scenario in [sabotaged(), vec![forgetful_parties()]].concat() {
+            let name = scenario.name;
+            let what = named(scenario.sabotage.as_ref(), name);
+            self.breaks(&what, Protocol::new(scenario))?;
+        }
+        for scenario in letters::sabotaged() {
+            let what = named(scenario.sabotage.as_ref(), scenario.name);
+            self.breaks(&what, DeadLetters::new(scenario))?;
+        }
+        let mut publication = Publication::new(Failures::BySequence, 3);
+        publication.lying_bus = true;
+        self.breaks("LyingBus", publication)
+    }
+
+    fn breaks(&mut self, what: &str, model: impl Checkable) -> io::Result<()> {
         // With one thread the first way that is found is a shortest one.
-        let report = check(scenario, 1);
-        match report.broken.first() {
-            Some((invariant, path)) => writeln!(out, "\n{what} breaks \"{invariant}\":\n{path}")?,
-            None => writeln!(out, "\n{what}: NOT NOTICED in {} states", report.states)?,
+        let Report { states, broken, .. } = check(model, 1);
+        self.failed |= broken.is_empty();
+        match broken.first() {
+            Some(broken) => self.line(&format!("\n{what} breaks {broken}:\n{}", broken.path)),
+            None => self.line(&format!("\n{what}: NOT NOTICED in {states} states")),
         }
-        failed |= report.broken.is_empty();
     }
-    Ok(failed)
+}
+
+fn named(sabotage: Option<&impl Debug>, otherwise: &str) -> String {
+    sabotage.map_or_else(|| otherwise.to_owned(), |sabotage| format!("{sabotage:?}"))
 }

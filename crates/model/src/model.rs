@@ -152,7 +152,7 @@ impl Protocol {
     }
 
     /// What happens by itself: nothing has to go wrong for it.
-    pub fn progress(&self, state: &State, actions: &mut Vec<Action>) {
+    pub(crate) fn by_itself(&self, state: &State, actions: &mut Vec<Action>) {
         for (index, message) in numbered(&state.messages) {
             let repeated = index > 0 && state.messages[usize::from(index) - 1] == *message;
             if !message.dead && !repeated && state.runs.len() < self.scenario.workers {
@@ -578,7 +578,7 @@ impl Protocol {
                 };
                 state.runs.push(Run {
                     message,
-                    place: self.workers.start(start),
+                    place: self.workers.start(&start),
                     answered: false,
                     deleted: false,
                     label: state.free_label(),
@@ -766,7 +766,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        self.progress(state, actions);
+        self.by_itself(state, actions);
         self.mishaps(state, actions);
     }
 

@@ -3,87 +3,116 @@
 use domain::{EventKind, OrderStatus, Step};
 use stateright::Property;
 
+use crate::explored::invariants::{DELIVERIES, ENDS, MESSAGES, PAYMENT, STOCK};
+use crate::explored::{Part, all_hold};
 use crate::model::Protocol;
 use crate::state::{Order, Saga, State, step_bit};
+
+const ENDS_PARTS: &[Part<Protocol>] = &[
+    ("an order reaches exactly one end", |_, state| {
+        state.orders.iter().all(|order| order.ends <= 1)
+    }),
+    ("every accepted order reaches an end", |model, state| {
+        !is_at_rest(model, state) || state.orders.iter().all(|order| order.status.is_final())
+    }),
+    ("completed means paid and shipped", |_, state| {
+        each(state, OrderStatus::Completed, is_fully_done)
+    }),
+    ("failed means fully undone", |_, state| {
+        each(state, OrderStatus::Failed, is_fully_undone)
+    }),
+];
+
+const PAYMENT_PARTS: &[Part<Protocol>] = &[
+    ("a payment is captured at most once", |_, state| {
+        state.orders.iter().all(|order| order.payment.done <= 1)
+    }),
+    (
+        "captured and not completed means refunded",
+        |model, state| !is_at_rest(model, state) || state.orders.iter().all(is_paid_or_refunded),
+    ),
+];
+
+const STOCK_PARTS: &[Part<Protocol>] = &[
+    (
+        "stock never goes below zero, and no piece is made or lost",
+        |model, state| {
+            let level = state.level();
+            level.total() == u64::from(model.scenario.pieces) && level.reserved == held(state)
+        },
+    ),
+    (
+        "what is reserved is shipped or released, once",
+        |_, state| {
+            state.orders.iter().all(|order| {
+                let [reserved, released, shipped, put_back] = order.moves;
+                released + shipped <= reserved + put_back && put_back <= shipped
+            })
+        },
+    ),
+    (
+        "at rest only an order that needs attention holds pieces",
+        |model, state| {
+            let holds =
+                |order: &Order| pieces(order) != 0 && order.status != OrderStatus::NeedsAttention;
+            !is_at_rest(model, state) || !state.orders.iter().any(holds)
+        },
+    ),
+];
+
+const MESSAGES_PARTS: &[Part<Protocol>] = &[(
+    "every message is processed, waiting, or a dead letter",
+    |_, state| {
+        (0..)
+            .zip(&state.orders)
+            .all(|(index, order)| none_lost(state, index, order))
+    },
+)];
+
+const DELIVERIES_PARTS: &[Part<Protocol>] = &[
+    (
+        "what was done outside is in the order's timeline, or was taken back",
+        |model, state| {
+            !is_at_rest(model, state)
+                || (0..)
+                    .zip(&state.orders)
+                    .all(|(index, order)| has_dead_letters(state, index) || is_told(order))
+        },
+    ),
+    ("each effect happens once", |_, state| {
+        state.orders.iter().all(has_effects_once)
+    }),
+];
 
 /// The invariants, and what must be possible for them to mean something.
 pub(crate) fn all() -> Vec<Property<Protocol>> {
     let mut all = vec![
-        Property::always("1. an order reaches exactly one end", |_, state: &State| {
-            state.orders.iter().all(|order| order.ends <= 1)
+        Property::always(ENDS, |model, state| all_hold(ENDS_PARTS, model, state)),
+        Property::always(PAYMENT, |model, state| {
+            all_hold(PAYMENT_PARTS, model, state)
         }),
-        Property::always(
-            "1. every accepted order reaches an end",
-            |model: &Protocol, state: &State| {
-                !is_at_rest(model, state)
-                    || state.orders.iter().all(|order| order.status.is_final())
-            },
-        ),
-        Property::always("1. completed means paid and shipped", |_, state| {
-            each(state, OrderStatus::Completed, is_fully_done)
+        Property::always(STOCK, |model, state| all_hold(STOCK_PARTS, model, state)),
+        Property::always(MESSAGES, |model, state| {
+            all_hold(MESSAGES_PARTS, model, state)
         }),
-        Property::always("1. failed means fully undone", |_, state| {
-            each(state, OrderStatus::Failed, is_fully_undone)
+        Property::always(DELIVERIES, |model, state| {
+            all_hold(DELIVERIES_PARTS, model, state)
         }),
-        Property::always(
-            "2. a payment is captured at most once",
-            |_, state: &State| state.orders.iter().all(|order| order.payment.done <= 1),
-        ),
-        Property::always(
-            "2. captured and not completed means refunded",
-            |model: &Protocol, state: &State| {
-                !is_at_rest(model, state) || state.orders.iter().all(is_paid_or_refunded)
-            },
-        ),
-        Property::always(
-            "3. stock never goes below zero, and no piece is made or lost",
-            |model: &Protocol, state: &State| {
-                let level = state.level();
-                level.total() == u64::from(model.scenario.pieces) && level.reserved == held(state)
-            },
-        ),
-        Property::always(
-            "3. what is reserved is shipped or released, once",
-            |_, state: &State| {
-                state.orders.iter().all(|order| {
-                    let [reserved, released, shipped, put_back] = order.moves;
-                    released + shipped <= reserved + put_back && put_back <= shipped
-                })
-            },
-        ),
-        Property::always(
-            "3. at rest only an order that needs attention holds pieces",
-            |model: &Protocol, state: &State| {
-                let holds = |order: &Order| {
-                    pieces(order) != 0 && order.status != OrderStatus::NeedsAttention
-                };
-                !is_at_rest(model, state) || !state.orders.iter().any(holds)
-            },
-        ),
-        Property::always(
-            "6. what was done outside is in the order's timeline, or was taken back",
-            |model: &Protocol, state: &State| {
-                !is_at_rest(model, state)
-                    || (0..)
-                        .zip(&state.orders)
-                        .all(|(index, order)| has_dead_letters(state, index) || is_told(order))
-            },
-        ),
-        Property::always(
-            "5. every message is processed, waiting, or a dead letter",
-            |_, state: &State| {
-                (0..)
-                    .zip(&state.orders)
-                    .all(|(index, order)| none_lost(state, index, order))
-            },
-        ),
-        Property::always(
-            "6. a message delivered n times has the effect of one delivery",
-            |_, state: &State| state.orders.iter().all(has_effects_once),
-        ),
     ];
     all.extend(possible());
     all
+}
+
+/// The parts of an invariant.
+pub(crate) fn parts(words: &str) -> &'static [Part<Protocol>] {
+    match words {
+        ENDS => ENDS_PARTS,
+        PAYMENT => PAYMENT_PARTS,
+        STOCK => STOCK_PARTS,
+        MESSAGES => MESSAGES_PARTS,
+        DELIVERIES => DELIVERIES_PARTS,
+        _ => &[],
+    }
 }
 
 /// What some path must reach, or the model is too narrow for the invariants to say much.
@@ -134,7 +163,7 @@ pub(crate) fn is_at_rest(model: &Protocol, state: &State) -> bool {
     }
     // Stuck: nothing can happen, though an order waits.
     let mut actions = Vec::new();
-    model.progress(state, &mut actions);
+    model.by_itself(state, &mut actions);
     actions.is_empty()
 }
 

@@ -3,8 +3,9 @@
 //! Apart from the rest, because nothing there depends on when an event is
 //! published: the relay reads the stream alone and writes to the bus alone.
 
+use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
 
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
@@ -14,6 +15,8 @@ use ports::{Bus, Delivery, Unavailable};
 use serde_json::{Value, json};
 use stateright::{Model, Property};
 
+use crate::explored::invariants::EVENTS;
+use crate::explored::{Explored, Part, all_hold};
 use crate::worker::order_id;
 
 /// What the stream holds: each change of an order, with the length of its
@@ -40,7 +43,7 @@ const TIMELINE: [EventKind; 5] = [
 ];
 
 /// The model of the publication.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Publication {
     /// How the relay tells of what it could not publish.
     pub failures: Failures,
@@ -48,6 +51,8 @@ pub struct Publication {
     pub mishaps: u8,
     /// Broken on purpose: the relay is told that all was published.
     pub lying_bus: bool,
+    /// What the relay was seen to do, from which record on and with which answers.
+    seen: RwLock<HashMap<(u8, Run), Arc<Next>>>,
 }
 
 /// One moment of the publication.
@@ -94,6 +99,7 @@ pub enum Step {
 }
 
 /// What the relay does next.
+#[derive(Debug)]
 enum Next {
     /// It publishes these messages.
     Publish(Vec<Value>),
@@ -102,7 +108,31 @@ enum Next {
 }
 
 impl Publication {
-    fn next(&self, from: u8, run: &Run) -> Next {
+    /// A model with so many mishaps.
+    pub fn new(failures: Failures, mishaps: u8) -> Self {
+        Self {
+            failures,
+            mishaps,
+            lying_bus: false,
+            seen: RwLock::default(),
+        }
+    }
+
+    /// The relay at each place is run once.
+    fn next(&self, from: u8, run: &Run) -> Arc<Next> {
+        let at = (from, run.clone());
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = seen.get(&at) {
+            return Arc::clone(known);
+        }
+        drop(seen);
+        let next = Arc::new(self.run(from, run));
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(at, Arc::clone(&next));
+        next
+    }
+
+    fn run(&self, from: u8, run: &Run) -> Next {
         let batch = &STREAM[usize::from(from)..usize::from(run.to)];
         let bus = Script {
             answers: &run.answers,
@@ -147,7 +177,7 @@ impl Model for Publication {
             steps.extend((moment.checkpoint..END).map(|last| Step::Invoke(last + 1)));
             return;
         };
-        let messages = match self.next(moment.checkpoint, run) {
+        let messages = match &*self.next(moment.checkpoint, run) {
             Next::Ended(_) => {
                 steps.push(Step::End);
                 0
@@ -182,7 +212,7 @@ impl Model for Publication {
             }
             Step::End => {
                 let run = next.run.take()?;
-                if let Next::Ended(Ok(failed)) = self.next(moment.checkpoint, &run) {
+                if let Next::Ended(Ok(failed)) = &*self.next(moment.checkpoint, &run) {
                     let failed = failed.and_then(|place| u8::try_from(place).ok());
                     next.checkpoint = failed.unwrap_or(run.to);
                 }
@@ -192,26 +222,64 @@ impl Model for Publication {
         Some(next)
     }
 
+    /// The invariant, and each part of it by itself: several break at once.
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always(
-                "4. each event of an order is published at least once",
-                |_, moment: &Moment| {
-                    moment.checkpoint < END || moment.published == [0b1_1111, 0b11]
-                },
-            ),
-            Property::always(
-                "4. an order's events are published in order",
-                |_, moment: &Moment| !moment.overtaken,
-            ),
-            Property::always(
-                "4. each event carries its sequence number",
-                |_, moment: &Moment| !moment.misnumbered,
-            ),
-            Property::sometimes("everything is published", |_, moment: &Moment| {
-                moment.checkpoint == END
-            }),
-        ]
+        let parts = EVENTS_PARTS.iter();
+        let mut all: Vec<_> = parts
+            .map(|(part, holds)| Property::always(part, *holds))
+            .collect();
+        all.push(Property::always(EVENTS, |model, moment| {
+            all_hold(EVENTS_PARTS, model, moment)
+        }));
+        all.push(Property::sometimes(
+            "everything is published",
+            |_, moment: &Moment| moment.checkpoint == END,
+        ));
+        all
+    }
+}
+
+const EVENTS_PARTS: &[Part<Publication>] = &[
+    (
+        "each event of an order is published at least once",
+        |_, moment| moment.checkpoint < END || moment.published == [0b1_1111, 0b11],
+    ),
+    ("an order's events are published in order", |_, moment| {
+        !moment.overtaken
+    }),
+    ("each event carries its sequence number", |_, moment| {
+        !moment.misnumbered
+    }),
+];
+
+impl Explored for Publication {
+    fn parts(&self, words: &str) -> &'static [Part<Self>] {
+        match words {
+            EVENTS => EVENTS_PARTS,
+            _ => &[],
+        }
+    }
+
+    /// A bus that serves, and a relay that lives.
+    fn progress(&self, moment: &Moment, steps: &mut Vec<Step>) {
+        let left = 0;
+        let calm = Moment {
+            left,
+            ..moment.clone()
+        };
+        self.actions(&calm, steps);
+    }
+
+    fn is_at_rest(&self, moment: &Moment) -> bool {
+        moment.checkpoint == END && moment.run.is_none()
+    }
+
+    fn say(&self, moment: &Moment, step: Step) -> String {
+        format!("behind record {}: {step:?}", moment.checkpoint)
+    }
+
+    fn describe(&self, moment: &Moment) -> Vec<String> {
+        vec![format!("      => {moment:?}")]
     }
 }
 
@@ -222,7 +290,8 @@ const END: u8 = STREAM.len() as u8;
 impl Publication {
     fn publish(&self, moment: &mut Moment, step: Step) -> Option<()> {
         let run = moment.run.clone()?;
-        let Next::Publish(messages) = self.next(moment.checkpoint, &run) else {
+        let next = self.next(moment.checkpoint, &run);
+        let Next::Publish(messages) = &*next else {
             return None;
         };
         let all = (1_u8 << messages.len()) - 1;

@@ -10,26 +10,27 @@ use std::collections::HashMap;
 
 use stateright::Model;
 
-use crate::model::{Action, Protocol};
-use crate::properties::is_at_rest;
-use crate::state::State;
+use crate::explored::Explored;
 
 /// What was explored.
 #[derive(Debug)]
-pub struct Explored {
+pub struct Rest<M: Explored> {
     /// How many states.
     pub states: usize,
     /// How many of them are at rest.
     pub at_rest: usize,
     /// A state from which rest cannot be reached, and the way to it.
-    pub trap: Option<Vec<(State, Action)>>,
+    pub trap: Option<Path<M>>,
 }
 
+/// A way through the states: each with what happens in it.
+pub type Path<M> = Vec<(<M as Model>::State, <M as Model>::Action)>;
+
 /// Explores all states, and looks for one from which rest is out of reach.
-pub fn explore(model: &Protocol) -> Explored {
+pub fn explore<M: Explored>(model: &M) -> Rest<M> {
     let graph = Graph::explore(model);
     let reaches_rest = graph.reaching_rest(model);
-    Explored {
+    Rest {
         states: graph.states.len(),
         at_rest: graph.at_rest(model).count(),
         trap: reaches_rest
@@ -39,19 +40,23 @@ pub fn explore(model: &Protocol) -> Explored {
     }
 }
 
-#[derive(Default)]
-struct Graph {
-    states: Vec<State>,
-    numbers: HashMap<State, u32>,
+struct Graph<M: Explored> {
+    states: Vec<M::State>,
+    numbers: HashMap<M::State, u32>,
     /// How each state was first reached.
-    parents: Vec<Option<(u32, Action)>>,
+    parents: Vec<Option<(u32, M::Action)>>,
     /// Edges that need no mishap, backwards.
     back: Vec<Vec<u32>>,
 }
 
-impl Graph {
-    fn explore(model: &Protocol) -> Self {
-        let mut graph = Self::default();
+impl<M: Explored> Graph<M> {
+    fn explore(model: &M) -> Self {
+        let mut graph = Self {
+            states: Vec::new(),
+            numbers: HashMap::new(),
+            parents: Vec::new(),
+            back: Vec::new(),
+        };
         for state in model.init_states() {
             graph.number(state, None);
         }
@@ -64,7 +69,7 @@ impl Graph {
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "there are some millions")]
-    fn expand(&mut self, model: &Protocol, at: usize) {
+    fn expand(&mut self, model: &M, at: usize) {
         let state = self.states[at].clone();
         let (mut progress, mut all) = (Vec::new(), Vec::new());
         model.progress(&state, &mut progress);
@@ -80,7 +85,7 @@ impl Graph {
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "there are some millions")]
-    fn number(&mut self, state: State, parent: Option<(u32, Action)>) -> u32 {
+    fn number(&mut self, state: M::State, parent: Option<(u32, M::Action)>) -> u32 {
         if let Some(number) = self.numbers.get(&state) {
             return *number;
         }
@@ -92,14 +97,14 @@ impl Graph {
         number
     }
 
-    fn at_rest<'a>(&'a self, model: &'a Protocol) -> impl Iterator<Item = usize> + 'a {
+    fn at_rest<'a>(&'a self, model: &'a M) -> impl Iterator<Item = usize> + 'a {
         let states = self.states.iter().enumerate();
         states
-            .filter(|(_, state)| is_at_rest(model, state))
+            .filter(|(_, state)| model.is_at_rest(state))
             .map(|(index, _)| index)
     }
 
-    fn reaching_rest(&self, model: &Protocol) -> Vec<bool> {
+    fn reaching_rest(&self, model: &M) -> Vec<bool> {
         let mut reaches = vec![false; self.states.len()];
         let mut waiting: Vec<usize> = self.at_rest(model).collect();
         while let Some(index) = waiting.pop() {
@@ -110,7 +115,7 @@ impl Graph {
         reaches
     }
 
-    fn path_to(&self, mut index: usize) -> Vec<(State, Action)> {
+    fn path_to(&self, mut index: usize) -> Path<M> {
         let mut path = Vec::new();
         while let Some((before, action)) = self.parents[index] {
             index = before as usize;

@@ -8,7 +8,7 @@ use idempotency::record::State as RecordState;
 use idempotency::{Millis, OwnerToken, Record};
 
 use crate::saga::StateId;
-use crate::worker::Place;
+use crate::tree::Place;
 
 /// One moment of everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

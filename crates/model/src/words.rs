@@ -1,25 +1,36 @@
 //! A path in words.
 
 use ports::Answer;
-use stateright::{Model, Path};
+use stateright::Model;
 
 use crate::calls::Call;
+use crate::explored::{Explored, Part};
 use crate::model::{Action, Protocol};
+use crate::properties;
 use crate::saga::Kind;
 use crate::state::{Message, Run, Saga, State, lease};
 use crate::worker::{NOW, Next};
 
-/// What happens along a path, a line for each step, and how it ends.
-pub fn tell(model: &Protocol, path: Path<State, Action>) -> String {
-    let mut lines = Vec::new();
-    let steps = path.into_vec();
-    for (number, (state, action)) in (1..).zip(&steps) {
-        match action {
-            Some(action) => lines.push(format!("{number:>4}. {}", say(model, state, *action))),
-            None => lines.extend(describe(model, state)),
-        }
+impl Explored for Protocol {
+    fn parts(&self, words: &str) -> &'static [Part<Self>] {
+        properties::parts(words)
     }
-    lines.join("\n")
+
+    fn progress(&self, state: &State, actions: &mut Vec<Action>) {
+        self.by_itself(state, actions);
+    }
+
+    fn is_at_rest(&self, state: &State) -> bool {
+        properties::is_at_rest(self, state)
+    }
+
+    fn say(&self, state: &State, action: Action) -> String {
+        say(self, state, action)
+    }
+
+    fn describe(&self, state: &State) -> Vec<String> {
+        describe(self, state)
+    }
 }
 
 fn say(model: &Protocol, state: &State, action: Action) -> String {

@@ -1,16 +1,6 @@
-//! Runs the real workers, one call of a port at a time.
-//!
-//! A worker is deterministic: what it does next follows from its message and
-//! from what its ports have answered so far. So a worker in mid-flight is stored
-//! as the list of these answers. To take it one call further, the whole worker
-//! (batch shell, handler, step, effects) runs again from the start with the
-//! answers that are known, up to the first call that has none. Each list is run
-//! once; then it is remembered, and a state of the model holds only its number.
+//! The real workers, as programs that run one call of a port at a time.
 
-use std::collections::VecDeque;
-use std::future::pending;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsEvent;
@@ -35,10 +25,10 @@ use saga_step::{ClaimedSteps, StepHandler};
 use serde_json::json;
 use shipping_worker::Shipments;
 use stock_worker::Stock;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::calls::{Call, Reply, THIS_RUN};
+use crate::tree::{self, Program, Script, Tree};
 
 /// The moment at which everything happens: no time passes, but leases run out.
 pub const NOW: Millis = Millis::new(1_795_283_775_859);
@@ -60,159 +50,24 @@ pub struct Start {
     pub last: bool,
 }
 
-/// A worker in mid-flight: a place in the tree of [`Workers`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place(u32);
-
 /// What a worker does next.
-#[derive(Debug, Clone, PartialEq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there are some hundreds, each behind an `Arc`"
-)]
-pub enum Next {
-    /// It calls a port, and waits.
-    Call(Call),
-    /// It has ended.
-    Ended {
-        /// Whether Lambda deletes the message.
-        acknowledged: bool,
-    },
-}
+pub type Next = tree::Next<Call>;
 
-/// All that workers were seen to do, as a tree of answers.
+/// All that workers were seen to do.
+pub type Workers = Tree<Shells>;
+
+/// The batch shells with their handlers, steps and effects.
 #[derive(Debug)]
-pub struct Workers(RwLock<Vec<Node>>);
+pub struct Shells;
 
-#[derive(Debug)]
-struct Node {
-    start: Option<Start>,
-    answers: Vec<Reply>,
-    next: Arc<Next>,
-    children: Vec<(Reply, Place)>,
-}
+impl Program for Shells {
+    type Start = Start;
+    type Call = Call;
+    type Reply = Reply;
 
-impl Default for Workers {
-    /// Nothing was seen yet. The first place is the one where all workers are done.
-    fn default() -> Self {
-        let acknowledged = true;
-        Self(RwLock::new(vec![Node {
-            start: None,
-            answers: Vec::new(),
-            next: Arc::new(Next::Ended { acknowledged }),
-            children: Vec::new(),
-        }]))
+    async fn run(start: &Start, ports: Script<Call, Reply>) -> bool {
+        invoke(*start, &Ports(ports)).await
     }
-}
-
-impl Workers {
-    /// A worker that has just received a message.
-    pub fn start(&self, start: Start) -> Place {
-        let known = self.read(|nodes| {
-            nodes
-                .iter()
-                .position(|node| node.start == Some(start) && node.answers.is_empty())
-        });
-        match known {
-            Some(index) => place(index),
-            None => self.grow(start, Vec::new(), None),
-        }
-    }
-
-    /// What a worker does next.
-    pub fn next(&self, at: Place) -> Arc<Next> {
-        self.read(|nodes| Arc::clone(&nodes[at.0 as usize].next))
-    }
-
-    /// The worker after an answer.
-    pub fn after(&self, at: Place, reply: &Reply) -> Place {
-        let known = self.read(|nodes| {
-            let children = &nodes[at.0 as usize].children;
-            let child = children.iter().find(|(known, _)| known == reply);
-            child.map(|(_, place)| *place)
-        });
-        if let Some(place) = known {
-            return place;
-        }
-        let (start, mut answers) = self.read(|nodes| {
-            let node = &nodes[at.0 as usize];
-            (node.start, node.answers.clone())
-        });
-        answers.push(reply.clone());
-        match start {
-            Some(start) => self.grow(start, answers, Some(at)),
-            None => at,
-        }
-    }
-
-    /// In how many places workers were seen.
-    pub fn places(&self) -> usize {
-        self.read(Vec::len)
-    }
-
-    fn grow(&self, start: Start, answers: Vec<Reply>, parent: Option<Place>) -> Place {
-        let next = Arc::new(run(start, &answers));
-        let mut nodes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let done = Next::Ended { acknowledged: true };
-        // Another thread may have been faster.
-        let same = |node: &Node| node.start == Some(start) && node.answers == answers;
-        let known = match *next == done {
-            true => Some(0),
-            false => nodes.iter().position(same),
-        };
-        let here = place(known.unwrap_or(nodes.len()));
-        if let (Some(parent), Some(reply)) = (parent, answers.last()) {
-            nodes[parent.0 as usize]
-                .children
-                .push((reply.clone(), here));
-        }
-        if known.is_none() {
-            nodes.push(Node {
-                start: Some(start),
-                answers,
-                next,
-                children: Vec::new(),
-            });
-        }
-        here
-    }
-
-    /// Whether a worker was ever answered so.
-    pub fn heard(&self, wanted: impl Fn(&Reply) -> bool) -> bool {
-        self.read(|nodes| {
-            let mut answers = nodes.iter().flat_map(|node| &node.children);
-            answers.any(|(reply, _)| wanted(reply))
-        })
-    }
-
-    fn read<T>(&self, look: impl FnOnce(&Vec<Node>) -> T) -> T {
-        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "there are some thousands")]
-fn place(index: usize) -> Place {
-    Place(index as u32)
-}
-
-/// Runs a worker with the answers that are known, up to the first call without one.
-#[allow(
-    clippy::expect_used,
-    reason = "a model without a runtime checks nothing"
-)]
-fn run(start: Start, answers: &[Reply]) -> Next {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime without I/O can be built");
-    runtime.block_on(async {
-        let ports = Ports::new(answers);
-        tokio::select! {
-            biased;
-            acknowledged = invoke(start, &ports) => Next::Ended { acknowledged },
-            call = ports.first_unanswered() => Next::Call(call),
-        }
-    })
 }
 
 /// The workers as their functions put them together.
@@ -288,7 +143,7 @@ pub fn order_id(order: u8) -> OrderId {
 }
 
 /// A command as the state machine sends it: one piece of the article for 12.50 EUR.
-fn command(order: u8, step: Step) -> serde_json::Value {
+pub(crate) fn command(order: u8, step: Step) -> serde_json::Value {
     let order = order_id(order);
     let items = json!([{ "sku": SKU, "quantity": 1 }]);
     let data = match step {
@@ -322,7 +177,7 @@ fn command(order: u8, step: Step) -> serde_json::Value {
 
 /// A clock that stands still.
 #[derive(Debug, Clone, Copy)]
-struct Still;
+pub(crate) struct Still;
 
 impl Clock for Still {
     fn now(&self) -> Millis {
@@ -332,41 +187,11 @@ impl Clock for Still {
 
 /// All ports of a worker, with answers from a list.
 #[derive(Debug, Clone)]
-struct Ports(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    answers: Mutex<VecDeque<Reply>>,
-    unanswered: Mutex<Option<Call>>,
-    asked: Notify,
-}
+struct Ports(Script<Call, Reply>);
 
 impl Ports {
-    fn new(answers: &[Reply]) -> Self {
-        Self(Arc::new(Inner {
-            answers: Mutex::new(answers.iter().cloned().collect()),
-            unanswered: Mutex::default(),
-            asked: Notify::new(),
-        }))
-    }
-
     async fn ask(&self, call: Call) -> Reply {
-        let answer = lock(&self.0.answers).pop_front();
-        if let Some(answer) = answer {
-            return answer;
-        }
-        *lock(&self.0.unanswered) = Some(call);
-        self.0.asked.notify_one();
-        pending().await
-    }
-
-    async fn first_unanswered(&self) -> Call {
-        loop {
-            self.0.asked.notified().await;
-            if let Some(call) = lock(&self.0.unanswered).take() {
-                return call;
-            }
-        }
+        self.0.ask(call).await
     }
 
     async fn write(&self, call: Call) -> Result<(), StoreError> {
@@ -399,10 +224,6 @@ impl Ports {
             _ => Err(QueueError::new(operation, NO_ANSWER)),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const NO_ANSWER: &str = "the model lets the answer get lost";

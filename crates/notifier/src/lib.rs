@@ -1,4 +1,5 @@
-//! Tells people how an order ended, once for each order.
+//! Tells people how an order ended: once, or twice where it ended between telling
+//! people and noting that it had.
 
 use std::time::Duration;
 

@@ -71,6 +71,10 @@ pub struct RefundRequest<'a> {
 }
 
 /// Takes payments and gives them back.
+///
+/// Keys do not name the deployment: the same customer and `Idempotency-Key` give the
+/// same order id in each. Two deployments, or one that was made anew, MUST NOT share
+/// an account at the provider, unless the adapter puts a name of its own before each key.
 pub trait PaymentProvider: Send + Sync {
     /// Captures a payment. MUST have one effect however often a key is sent, and MUST
     /// remember a refusal under its key too: a request that was overtaken by its
@@ -114,7 +118,7 @@ pub struct CancelRequest<'a> {
     pub order: OrderId,
 }
 
-/// Ships and calls shipments off.
+/// Ships and calls shipments off. As with payments, deployments MUST NOT share an account.
 pub trait Warehouse: Send + Sync {
     /// Takes a shipment on. MUST have one effect however often a key is sent, and MUST
     /// remember a refusal under its key too.

@@ -19,7 +19,7 @@ use ports::{
 
 use crate::{StepError, Steps};
 
-/// How long an outside party may take; shorter than [`crate::LONGEST_LEASE`].
+/// How long an outside party may take; shorter than [`crate::LEASE`].
 pub const PROVIDER_TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// What an effect came to.
@@ -228,7 +228,7 @@ impl<J: StepJournal, E: Effects, C: Clock, B: Breaker> Steps for ClaimedSteps<J,
         message: &CommandMessage,
         context: &RecordContext,
     ) -> Result<Answer, StepError> {
-        // A call that the end of the invocation would cut off is not begun.
+        // Where the end of the invocation would cut the call off, nothing is begun.
         if context.remaining() < PROVIDER_TIME_LIMIT {
             return Err(NoTimeLeft.into());
         }

@@ -65,7 +65,13 @@ impl<S: Steps, A: TaskAnswers> Handler for StepHandler<S, A> {
     }
 
     /// A saga whose command cannot be read is told at once, so that it can undo.
+    /// A command of another step has a worker of its own, which answers: it only
+    /// came here as well, while the subscriptions change or by a person's mistake.
     async fn poisoned(&self, delivery: &Delivery, error: &dyn Classify) {
+        let parsed = CommandMessage::parse(delivery.body());
+        if parsed.is_ok_and(|message| message.step.action() != self.action) {
+            return;
+        }
         let Some(token) = peek(delivery.body()).task_token() else {
             return;
         };

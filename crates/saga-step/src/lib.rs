@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use contracts::CommandMessage;
 use domain::Step;
-use idempotency::{Claim, Clock, Fingerprint, Key, Lease};
+use idempotency::{Claim, Clock, Fingerprint, Key, Lease, NoTimeLeft};
 use message_worker::RecordContext;
 use ports::Answer;
 
@@ -36,13 +36,14 @@ pub use error::StepError;
 pub use handler::StepHandler;
 pub use settled::{Settled, StepOutcome, Told};
 
-/// How long a step's record is kept: longer than a message can wait in a queue
-/// (12 days), then in a dead-letter queue (14 days), and be replayed by a person.
-pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How long a step's record is kept: ten years, since an order is kept for good.
+/// Whoever undoes or repeats a step must find what was done, also after a year.
+pub const RETENTION: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
-/// The longest that a step is claimed for: twice an outside party's time limit.
-/// After a lost answer, nobody repeats or undoes the step for as long.
-pub const LONGEST_LEASE: Duration = Duration::from_secs(20);
+/// How long a step is claimed for: twice an outside party's time limit, also where
+/// the invocation ends before that. After a lost answer, nobody repeats or undoes
+/// the step for the rest of it.
+pub const LEASE: Duration = Duration::from_secs(20);
 
 /// Carries out commands, each with the effect of one delivery however often it comes.
 pub trait Steps: Send + Sync {
@@ -63,9 +64,11 @@ pub fn claim(
     context: &RecordContext,
     clock: &impl Clock,
 ) -> Result<Claim, StepError> {
+    if context.remaining().is_zero() {
+        return Err(NoTimeLeft.into());
+    }
     let now = clock.now();
-    let time = context.remaining().min(LONGEST_LEASE);
-    let lease = Lease::until_deadline(now, now.plus(time))?;
+    let lease = Lease::until_deadline(now, now.plus(LEASE))?;
     let key = Key::new(action_id(message)).map_err(|error| StepError::Damaged(Box::new(error)))?;
     Ok(Claim::new(key, fingerprint(message)?, lease, RETENTION))
 }

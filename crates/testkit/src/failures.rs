@@ -80,6 +80,13 @@ impl World {
         self.state().kept.failures.values().cloned().collect()
     }
 
+    /// Whether a message of this body is in the failure store.
+    pub fn keeps_letter(&self, body: &str) -> bool {
+        let state = self.state();
+        let mut kept = state.kept.failures.values();
+        kept.any(|failure| failure.letter.body == body)
+    }
+
     /// The record of one failure.
     pub fn failure(&self, id: &FailureId) -> Option<Failure> {
         self.state().kept.failures.get(id).cloned()

@@ -226,6 +226,7 @@ impl Lost for ProviderError {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     calls: Vec<Operation>,
+    counts: BTreeMap<Operation, usize>,
     by_number: BTreeMap<usize, Fault>,
     by_operation: BTreeMap<(Operation, usize), Fault>,
 }
@@ -248,7 +249,9 @@ impl Plan {
     /// Notes a call and says how it goes wrong, if it does.
     pub(crate) fn next(&mut self, operation: Operation) -> Option<Fault> {
         let number = self.calls.len();
-        let before = self.calls.iter().filter(|call| **call == operation).count();
+        let count = self.counts.entry(operation).or_default();
+        let before = *count;
+        *count += 1;
         self.calls.push(operation);
         let planned = self.by_number.get(&number);
         planned

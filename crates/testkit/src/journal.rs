@@ -14,6 +14,7 @@ use ports::{
 };
 
 use crate::faults::Operation;
+use crate::orders::StoredOrder;
 use crate::world::{State, World};
 
 impl State {
@@ -141,7 +142,7 @@ impl State {
         let stored = self.orders.get(&order);
         match stored.and_then(|stored| stored.status) {
             Some(OrderStatus::Completed) => Completion::Completed,
-            _ if stored.is_some_and(|stored| stored.is_completing) => Completion::UnderWay,
+            _ if stored.is_some_and(StoredOrder::is_completing) => Completion::UnderWay,
             _ => Completion::Open,
         }
     }

@@ -24,5 +24,6 @@ pub use self::failures::Replayed;
 pub use clock::VirtualClock;
 pub use faults::{Fault, Injected, Operation};
 pub use inbox::{Handled, INVOCATION, Inbox};
+pub use orders::{OrderChanged, OrderCondition, OrderWrite, Recovery};
 pub use providers::{Effect, EffectKind};
 pub use world::World;

@@ -18,11 +18,81 @@ pub(crate) struct StoredOrder {
     timeline: Vec<StoredEvent>,
     pub(crate) status: Option<OrderStatus>,
     reason: Option<Reason>,
-    /// Whether a person has it completed just now.
-    pub(crate) is_completing: bool,
+    recovery: Option<Recovery>,
+    recoveries: usize,
+}
+
+/// A person's attempt to finish an order that needs attention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The name of the execution.
+    pub name: String,
+    /// `undo` or `complete`.
+    pub mode: String,
+}
+
+/// What the order's item must be for a state machine's write to take place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderCondition {
+    /// The order exists.
+    Exists,
+    /// Its status is not final.
+    NotEnded,
+    /// It needs attention.
+    NeedsAttention,
+    /// The attempt of this name has it.
+    RecoveredBy(String),
+}
+
+/// What a state machine writes into an order's item.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderWrite {
+    /// An event for the timeline; the status follows from it.
+    pub event: Option<StoredEvent>,
+    /// Why the order stands as it does, where that changes.
+    pub reason: Option<Reason>,
+    /// An attempt that takes the order.
+    pub begins: Option<Recovery>,
+    /// Whether the attempt that has the order ends.
+    pub ends: bool,
+}
+
+/// One change of an order's item, as the table's stream tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderChanged {
+    /// The order.
+    pub order: OrderId,
+    /// How many events its timeline had before.
+    pub before: usize,
+    /// How many it has after.
+    pub after: usize,
+    /// Where the order stands after.
+    pub status: Option<OrderStatus>,
 }
 
 impl StoredOrder {
+    /// Whether a person has it completed just now.
+    pub(crate) fn is_completing(&self) -> bool {
+        let mode = self
+            .recovery
+            .as_ref()
+            .map(|recovery| recovery.mode.as_str());
+        mode == Some("complete")
+    }
+
+    fn fits(&self, condition: &OrderCondition) -> bool {
+        let needs_attention = self.status == Some(OrderStatus::NeedsAttention);
+        match condition {
+            OrderCondition::Exists => self.head.is_some(),
+            OrderCondition::NotEnded => !self.status.is_some_and(OrderStatus::is_final),
+            OrderCondition::NeedsAttention => needs_attention,
+            OrderCondition::RecoveredBy(name) => {
+                let recovery = self.recovery.as_ref();
+                recovery.is_some_and(|recovery| recovery.name == *name)
+            }
+        }
+    }
+
     fn read(&self) -> Option<OrderRecord> {
         let head = self.head.clone()?;
         Some(OrderRecord {
@@ -49,6 +119,14 @@ impl State {
         let stored = self.orders.entry(order).or_default();
         stored.timeline.push(event.clone());
         stored.status = evolve(event.kind).or(stored.status);
+        let after = stored.timeline.len();
+        let (before, status) = (after - 1, stored.status);
+        self.changes.push(OrderChanged {
+            order,
+            before,
+            after,
+            status,
+        });
     }
 
     /// Whether an event would set a status where the status is final.
@@ -62,7 +140,69 @@ impl World {
     /// Announces that the order is about to be completed, as a person's attempt does.
     pub fn announce_completion(&self, order: OrderId) {
         let mut state = self.state();
-        state.orders.entry(order).or_default().is_completing = true;
+        let stored = state.orders.entry(order).or_default();
+        stored.recovery = Some(Recovery {
+            name: String::new(),
+            mode: "complete".to_owned(),
+        });
+    }
+
+    /// Writes into an order's item as a state machine does: all of it if the item is as
+    /// all the conditions say, otherwise nothing. Says whether it was written.
+    pub fn write_order(
+        &self,
+        order: OrderId,
+        conditions: &[OrderCondition],
+        write: &OrderWrite,
+    ) -> bool {
+        let mut state = self.state();
+        let stored = state.orders.entry(order).or_default();
+        if !conditions.iter().all(|condition| stored.fits(condition)) {
+            return false;
+        }
+        stored.reason = write.reason.clone().or(stored.reason.take());
+        if write.begins.is_some() {
+            stored.recovery.clone_from(&write.begins);
+        }
+        if write.ends {
+            stored.recovery = None;
+            stored.recoveries += 1;
+        }
+        if let Some(event) = &write.event {
+            state.append(order, event);
+        }
+        true
+    }
+
+    /// How many attempts to finish the order have ended.
+    pub fn recoveries(&self, order: OrderId) -> usize {
+        let state = self.state();
+        state
+            .orders
+            .get(&order)
+            .map_or(0, |stored| stored.recoveries)
+    }
+
+    /// Why an order stands as it does.
+    pub fn reason(&self, order: OrderId) -> Option<Reason> {
+        self.state().orders.get(&order)?.reason.clone()
+    }
+
+    /// The orders that were accepted.
+    pub fn orders(&self) -> Vec<OrderId> {
+        let state = self.state();
+        let accepted = state
+            .orders
+            .iter()
+            .filter(|(_, stored)| stored.head.is_some());
+        accepted.map(|(id, _)| *id).collect()
+    }
+
+    /// The changes of orders' timelines, from the one of this number on.
+    pub fn changes_from(&self, number: usize) -> Vec<OrderChanged> {
+        let state = self.state();
+        let changes = state.changes.get(number..);
+        changes.unwrap_or_default().to_vec()
     }
 
     /// Appends an event as the state machine does at the end of an order.

@@ -186,6 +186,13 @@ impl World {
         self.state().ledger.effects.clone()
     }
 
+    /// What really happened at the outside parties, from the effect of this number on.
+    pub fn effects_from(&self, number: usize) -> Vec<Effect> {
+        let state = self.state();
+        let effects = state.ledger.effects.get(number..);
+        effects.unwrap_or_default().to_vec()
+    }
+
     /// Makes the outside parties lose all that they know.
     pub fn forget_effects(&self) {
         self.state().ledger = Ledger::default();

@@ -12,7 +12,7 @@ use ports::{Answer, AuditEntry, Notice, QueueReport, StockMove};
 use crate::clock::VirtualClock;
 use crate::failures::Kept;
 use crate::faults::{Fault, Injected, Lost, Operation, Plan};
-use crate::orders::StoredOrder;
+use crate::orders::{OrderChanged, StoredOrder};
 use crate::providers::Ledger;
 
 /// Tables, providers, bus, state machine and people, in memory. Clones are the same world.
@@ -27,6 +27,7 @@ pub struct World {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct State {
     pub(crate) orders: BTreeMap<OrderId, StoredOrder>,
+    pub(crate) changes: Vec<OrderChanged>,
     pub(crate) stock: BTreeMap<Sku, StockLevel>,
     pub(crate) records: BTreeMap<Key, Record>,
     pub(crate) ledger: Ledger,
@@ -79,6 +80,11 @@ impl World {
     /// The counts of an article.
     pub fn stock(&self, sku: &Sku) -> StockLevel {
         self.state().stock.get(sku).copied().unwrap_or_default()
+    }
+
+    /// The counts of all articles.
+    pub fn stocks(&self) -> BTreeMap<Sku, StockLevel> {
+        self.state().stock.clone()
     }
 
     /// A step's record.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contracts::saga;
 use message_worker::{Class, Classify};
-use saga_step::{LONGEST_LEASE, PROVIDER_TIME_LIMIT, StepError};
+use saga_step::{LEASE, PROVIDER_TIME_LIMIT, StepError};
 use serde_json::Value;
 use testkit::{Fault, Operation};
 use tokio::time::sleep;
@@ -12,11 +12,11 @@ use tokio::time::sleep;
 use crate::bench::{Bench, Pair, Progress};
 
 /// Longer than any lease.
-const LONG: Duration = LONGEST_LEASE.saturating_mul(2);
+const LONG: Duration = LEASE.saturating_mul(2);
 
 /// When the lease of a delivery at the beginning has ended.
 async fn after_the_lease() {
-    sleep(LONGEST_LEASE).await;
+    sleep(LEASE).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +75,7 @@ async fn whoever_holds_no_claim_is_told_how_long_to_wait() {
             bench.deliver(&second).await.unwrap_err()
         };
         let (_, error) = tokio::join!(bench.deliver(&first), early);
-        let wait = LONGEST_LEASE.saturating_sub(Duration::from_secs(5));
+        let wait = LEASE.saturating_sub(Duration::from_secs(5));
         assert_eq!(
             error.class(),
             Class::Deferred {
@@ -231,7 +231,7 @@ async fn an_outside_party_that_takes_too_long_may_still_be_at_it_so_that_nobody_
             let error = bench.deliver(body).await.unwrap_err();
             assert_eq!(error.name(), "ClaimHeld", "{bench}");
         }
-        sleep(LONGEST_LEASE - PROVIDER_TIME_LIMIT).await;
+        sleep(LEASE - PROVIDER_TIME_LIMIT).await;
         bench.deliver(&undo).await.unwrap();
         assert_eq!(bench.world.effects(bench.order), pair.effects(), "{bench}");
         bench.deliver(&action).await.unwrap();

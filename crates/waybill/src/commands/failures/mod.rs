@@ -140,7 +140,6 @@ mod tests {
             "export --format xml",
             "replay f-1 --rate 0",
             "replay f-1 --to nobody",
-            "replay f-1 --force",
             "replay f-1 --resume r-1",
             "replay --resume r-1 --group g",
         ] {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use contracts::Timestamp;
 use failures::replay::{
     Event, Finish, ReplayError, Replayer, Run, Selection, Settings, Watcher, Wish, freeze, select,
 };
-use failures::{EntryState, FailureId, Plan, PlanStore, Query, ReplayId};
+use failures::{EntryState, FailureId, KEYS_ARE_KNOWN, Plan, PlanStore, Query, ReplayId};
 use idempotency::SystemClock;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -26,9 +27,11 @@ use crate::cli::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::{Column, Output, note, progress_bar, table};
 
-/// Providers must remember keys for 60 days. A message has been in queues for up to 26
-/// when it is stored, which leaves a month.
-const KEYS_ARE_KNOWN_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// What was stored before this is sent only with `--force`.
+fn still_known_since(now: Timestamp) -> Timestamp {
+    let age = u64::try_from(KEYS_ARE_KNOWN.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_epoch_millis(now.epoch_millis().saturating_sub(age))
+}
 
 /// A longer list of what is skipped is for `--output json`.
 const SKIPPED_SHOWN: usize = 20;
@@ -56,7 +59,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CONSUMER", value_parser = PossibleValuesParser::new(consumers::names()))]
     to: Option<String>,
     /// Also what is older than 30 days, and with --to also where that consumer does not read messages of this type
-    #[arg(long, requires = "to")]
+    #[arg(long)]
     force: bool,
     /// So many of each group go first; if one fails again, the rest of its group is not sent.
     /// 0 sends all at once
@@ -202,9 +205,7 @@ impl Arguments {
             },
             destination: self.to.clone(),
             again: self.again,
-            oldest: Some(contracts::Timestamp::from_epoch_millis(
-                now().epoch_millis().saturating_sub(KEYS_ARE_KNOWN_MILLIS),
-            )),
+            oldest: Some(still_known_since(now())),
             force: self.force,
         })
     }

@@ -1,0 +1,76 @@
+//! What is printed on the way and at the end.
+
+use std::io::{self, Write};
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use waybill_tests::Ran;
+
+use crate::fault::FAULTS;
+use crate::run::Run;
+use crate::watch::{STATES, Sample};
+
+/// Prints a line. Nothing sensible can be done when the reader is gone.
+pub(crate) fn line(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
+
+pub(crate) fn heading(text: &str) {
+    line(&format!("\n{text}"));
+}
+
+/// Prints columns below their names. Columns whose name begins with `#` hold numbers.
+pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(headers.iter().map(|name| name.trim_start_matches('#')));
+    for row in rows {
+        table.add_row(row.iter().map(Cell::new));
+    }
+    for (column, name) in table.column_iter_mut().zip(headers) {
+        column.set_padding((2, 0));
+        if name.starts_with('#') {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    line(&table.trim_fmt());
+}
+
+/// Where the orders are now, and which faults are on.
+pub(crate) fn progress(run: &Run, sample: &Sample) {
+    let states = STATES.iter().zip(sample.counts).rev();
+    let states = states.filter(|(_, count)| *count > 0);
+    let states: Vec<_> = states
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    let faults = FAULTS.iter().filter(|fault| run.is_on(**fault));
+    let faults: Vec<_> = faults.map(|it| it.words()).collect();
+    let faults = match run.has_calmed() {
+        true => "no faults any more".to_owned(),
+        false if faults.is_empty() => "no fault".to_owned(),
+        false => faults.join(", "),
+    };
+    let seconds = sample.at.as_secs();
+    line(&format!(
+        "  {:>2}:{:02}  {}\n         {faults}",
+        seconds / 60,
+        seconds % 60,
+        states.join(", "),
+    ));
+}
+
+/// Tells of a command that did not do what it was asked; it is repeated.
+pub(crate) fn unless_done(what: &str, ran: &Ran) {
+    if ran.code != 0 {
+        line(&format!(
+            "  {what}: exit {}: {}",
+            ran.code,
+            ran.stderr.trim()
+        ));
+    }
+}
+
+/// Says on standard error what went wrong.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "\nerror: chaos cannot go on: {text}");
+}
