@@ -110,10 +110,8 @@ e2e: setup ## Tests on the deployed template, in an environment of their own
 	cargo test $(ALL) --test dynamodb --test sqs --test failures --test it --test circuits --test outage --bin chaos --test secrets
 
 # Another seed, other inputs; FOR=10m makes rounds with one seed after the other.
-FOR ?= 1m
-
 fuzz: ## Bad input for everything that faces outside, for so long (FOR=10m SEED=…)
-	cargo run --package hostile -- --for $(FOR) --seed $(SEED) --cases 1000
+	cargo run --package hostile -- --for $(or $(FOR),1m) --seed $(SEED) --cases 1000
 
 # How many requests Schemathesis makes for each operation and phase.
 REQUESTS ?= 40

@@ -221,7 +221,7 @@ pub struct Replay {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
     /// Whether an earlier claim, which this one took up, may have sent the message.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_be_sent: bool,
     /// The consumer to whose queue it goes.
     pub destination: String,

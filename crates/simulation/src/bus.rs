@@ -83,7 +83,9 @@ pub(crate) fn send(
         let told = contracts::peek(body)
             .id
             .unwrap_or_else(|| "garbage".to_owned());
-        let id = state.queues.send(queue, Arc::clone(body), attributes, now, delay);
+        let id = state
+            .queues
+            .send(queue, Arc::clone(body), attributes, now, delay);
         let at = sim.elapsed();
         state
             .story
