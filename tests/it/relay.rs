@@ -6,7 +6,8 @@ use futures_util::FutureExt;
 use serde_json::json;
 use waybill_tests::{Environment, Order, QUICKLY, StockLevel, Tap, unique, wait_until};
 
-const DENIAL: &str = "end-to-end-test-denies-the-bus";
+/// The policy that a test attaches to the relay's role while it runs.
+pub(crate) const DENIAL: &str = "end-to-end-test-denies-the-bus";
 
 #[tokio::test]
 async fn events_that_the_relay_cannot_publish_wait_and_come_in_order_once_it_can() {

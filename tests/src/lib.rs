@@ -18,6 +18,7 @@
 mod api;
 mod aws;
 mod circuits;
+mod columns;
 mod environment;
 mod http;
 pub mod invariants;
@@ -33,6 +34,7 @@ mod wait;
 
 pub use api::{Answer, OrderView};
 pub use circuits::{Call, CircuitView, MappingView};
+pub use columns::columns;
 pub use environment::{CONSUMERS, Environment};
 pub use http::Request;
 pub use order::{Order, unique};

@@ -240,7 +240,8 @@ fn letters(text: &str, escapes: Escapes) -> Vec<(char, usize)> {
     letters
 }
 
-/// The character of `uXXXX` at the beginning of a text, and the length of that in bytes.
+/// The character that a `u` and four hexadecimal digits at the beginning of a text stand
+/// for, and the length of these in bytes.
 fn code_point(text: &str) -> Option<(char, usize)> {
     let digits = text.strip_prefix('u')?.get(..4)?;
     let code = u32::from_str_radix(digits, 16).ok()?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use aws_lambda_events::encodings::Base64Data;
 use aws_lambda_events::event::sqs::{SqsMessage, SqsMessageAttribute};
 use thiserror::Error;
 
@@ -67,6 +68,26 @@ impl Attribute {
         let value = attribute.binary_value?.to_vec();
         let data_type = data_type.unwrap_or_else(|| "Binary".to_owned());
         Some(Self::Binary { data_type, value })
+    }
+}
+
+/// As Lambda hands it over.
+impl From<&Attribute> for SqsMessageAttribute {
+    fn from(attribute: &Attribute) -> Self {
+        let mut event = Self::default();
+        match attribute {
+            Attribute::Text { data_type, value } => {
+                event.data_type = Some(data_type.clone());
+                event.string_value = Some(value.clone());
+            }
+            Attribute::Binary { data_type, value } => {
+                let mut binary = Base64Data::default();
+                binary.0.clone_from(value);
+                event.data_type = Some(data_type.clone());
+                event.binary_value = Some(binary);
+            }
+        }
+        event
     }
 }
 

@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_lambda_events::encodings::Base64Data;
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::delivery::{Attribute, Delivery};
@@ -392,27 +391,10 @@ impl Message {
         }
         let attributes = self.attributes.iter();
         record.message_attributes = attributes
-            .map(|(name, value)| (name.clone(), to_event_attribute(value)))
+            .map(|(name, value)| (name.clone(), value.into()))
             .collect();
         record
     }
-}
-
-fn to_event_attribute(attribute: &Attribute) -> SqsMessageAttribute {
-    let mut event = SqsMessageAttribute::default();
-    match attribute {
-        Attribute::Text { data_type, value } => {
-            event.data_type = Some(data_type.clone());
-            event.string_value = Some(value.clone());
-        }
-        Attribute::Binary { data_type, value } => {
-            let mut binary = Base64Data::default();
-            binary.0.clone_from(value);
-            event.data_type = Some(data_type.clone());
-            event.binary_value = Some(binary);
-        }
-    }
-    event
 }
 
 #[cfg(test)]

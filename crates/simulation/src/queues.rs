@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lambda_events::encodings::Base64Data;
-use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use fastrand::Rng;
 use idempotency::Millis;
 use message_worker::Attribute;
@@ -212,24 +211,7 @@ fn record(queue: &str, message: &Message) -> SqsMessage {
     }
     let attributes = message.attributes.iter();
     record.message_attributes = attributes
-        .map(|(name, value)| (name.clone(), attribute(value)))
+        .map(|(name, value)| (name.clone(), value.into()))
         .collect();
     record
-}
-
-fn attribute(attribute: &Attribute) -> SqsMessageAttribute {
-    let mut event = SqsMessageAttribute::default();
-    match attribute {
-        Attribute::Text { data_type, value } => {
-            event.data_type = Some(data_type.clone());
-            event.string_value = Some(value.clone());
-        }
-        Attribute::Binary { data_type, value } => {
-            let mut binary = Base64Data::default();
-            binary.0.clone_from(value);
-            event.data_type = Some(data_type.clone());
-            event.binary_value = Some(binary);
-        }
-    }
-    event
 }

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
-use waybill_tests::Ran;
+use waybill_tests::{Ran, columns};
 
 use crate::fault::FAULTS;
 use crate::run::Run;
@@ -21,19 +20,7 @@ pub(crate) fn heading(text: &str) {
 
 /// Prints columns below their names. Columns whose name begins with `#` hold numbers.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header(headers.iter().map(|name| name.trim_start_matches('#')));
-    for row in rows {
-        table.add_row(row.iter().map(Cell::new));
-    }
-    for (column, name) in table.column_iter_mut().zip(headers) {
-        column.set_padding((2, 0));
-        if name.starts_with('#') {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    line(&table.trim_fmt());
+    line(&columns(headers, rows));
 }
 
 /// Where the orders are now, and which faults are on.

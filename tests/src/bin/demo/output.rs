@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use waybill_tests::columns;
 
 /// Standard output, with colours where somebody can see them.
 #[derive(Debug, Clone, Copy)]
@@ -53,19 +53,7 @@ impl Output {
 
     /// Prints columns below their names. Columns whose name begins with `#` hold numbers.
     pub(crate) fn table(&self, headers: &[&str], rows: &[Vec<String>]) {
-        let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
-        table.set_header(headers.iter().map(|name| name.trim_start_matches('#')));
-        for row in rows {
-            table.add_row(row.iter().map(Cell::new));
-        }
-        for (column, name) in table.column_iter_mut().zip(headers) {
-            column.set_padding((2, 0));
-            if name.starts_with('#') {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        self.line(&table.trim_fmt());
+        self.line(&columns(headers, rows));
     }
 }
 
