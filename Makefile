@@ -30,7 +30,7 @@ PROGRAMS := --package waybill --package waybill-tests
 ALL := --workspace --all-features
 TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
 
-.PHONY: help setup up down demo chaos test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
+.PHONY: help setup up down demo chaos cost check-cost test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do printf '  %-16s %s\n' "$$target" "$$does"; done
@@ -77,7 +77,24 @@ chaos: setup ## Orders while everything fails, then the ledgers (ORDERS=1000 SEE
 	. .local/chaos/env; \
 	"$${CARGO_TARGET_DIR:-target}/$(CARGO_BUILD_TARGET)/debug/chaos" --seed $(SEED) --orders $(ORDERS) --minutes $(MINUTES) --picture $(PICTURE)
 
+# The functions of the local run are debug builds; only the milliseconds show it.
+cost: setup ## Count what orders ask of AWS, and what a million of them costs; writes docs/cost.md
+	cargo build $(PROGRAMS)
+	@$(ENVIRONMENT) down --name cost
+	@trap '$(ENVIRONMENT) down --name cost --keep' EXIT; \
+	$(ENVIRONMENT) up --name cost --proxied; \
+	. .local/cost/env; \
+	"$${CARGO_TARGET_DIR:-target}/$(CARGO_BUILD_TARGET)/debug/cost" --orders 5 \
+	  --prices tests/cost/prices-us-east-1.json --document docs/cost.md --counts tests/cost/counts.json
+
 ## Checking it
+
+check-cost: setup ## Whether an order asks more of AWS than tests/cost/counts.json says
+	@trap '$(ENVIRONMENT) down --name cost-test --keep' EXIT; \
+	$(ENVIRONMENT) up --name cost-test --proxied; \
+	. .local/cost-test/env; \
+	cargo test $(ALL) --lib cost::; \
+	cargo test $(ALL) --test cost
 
 test: fmt-check lint deny check-mutants unit check-template e2e ## All checks and tests, what CI runs
 
@@ -101,6 +118,7 @@ check-template: $(SAM_TOOLS) $(CHECKOV_TOOLS) ## Lint the template, and look for
 
 e2e: setup ## Tests on the deployed template, in an environment of their own
 	cargo build $(ALL) --bin waybill
+	@$(MAKE) --no-print-directory check-cost
 	@trap '$(ENVIRONMENT) down --name test --keep' EXIT; \
 	$(ENVIRONMENT) up --name test; \
 	. .local/test/env; \

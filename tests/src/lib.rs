@@ -19,6 +19,7 @@ mod api;
 mod aws;
 mod circuits;
 mod columns;
+pub mod cost;
 mod environment;
 mod http;
 pub mod invariants;

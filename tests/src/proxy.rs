@@ -4,6 +4,8 @@
 //! `WAYBILL_PROXY`. What is decided, and what is written down about the requests,
 //! is the [`Decide`] of whoever starts the proxy.
 
+mod caller;
+mod recorder;
 mod refusal;
 
 use std::fmt;
@@ -22,6 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+pub use caller::Caller;
+pub use recorder::{Recorded, Recorder};
 pub use refusal::Refusal;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
