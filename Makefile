@@ -30,7 +30,7 @@ PROGRAMS := --package waybill --package waybill-tests
 ALL := --workspace --all-features
 TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
 
-.PHONY: help setup up down demo chaos cost check-cost test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
+.PHONY: help setup up down demo chaos cost growth check-cost test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do printf '  %-16s %s\n' "$$target" "$$does"; done
@@ -86,6 +86,18 @@ cost: setup ## Count what orders ask of AWS, and what a million of them costs; w
 	. .local/cost/env; \
 	"$${CARGO_TARGET_DIR:-target}/$(CARGO_BUILD_TARGET)/debug/cost" --orders 5 \
 	  --prices tests/cost/prices-us-east-1.json --document docs/cost.md --counts tests/cost/counts.json
+
+SIZES ?= 100,1000
+CLIENTS ?= 10
+
+growth: setup ## Orders per second against no-op functions, and whether more orders cost more each (SIZES=100,1000 CLIENTS=10)
+	cargo build $(PROGRAMS)
+	@$(ENVIRONMENT) down --name growth
+	@trap '$(ENVIRONMENT) down --name growth --keep' EXIT; \
+	programs="$${CARGO_TARGET_DIR:-target}/$(CARGO_BUILD_TARGET)/debug"; \
+	$(ENVIRONMENT) up --name growth --proxied --ceiling "$$programs/hop"; \
+	. .local/growth/env; \
+	"$$programs/growth" --sizes $(SIZES) --clients $(CLIENTS) --build "$${SAM_BUILD_MODE:-debug}" --document docs/performance.md
 
 ## Checking it
 

@@ -52,6 +52,8 @@ class Environment:
             raise Fault(f"'{name}' cannot name an environment; use small letters, digits and dashes")
         self.name = name
         self.stack = f"waybill-{name}"
+        # No prefix of the other, by which the processes of its functions are told.
+        self.ceiling_stack = f"ceiling-{name}"
         self.directory = STATE / name
         self.build = self.directory / "build"
         self.functions = self.directory / "functions"
@@ -279,7 +281,7 @@ def start_feed(environment, port):
 # up
 
 
-def up(environment, wanted_port, proxied):
+def up(environment, wanted_port, proxied, ceiling):
     check_machine()
     environment.directory.mkdir(parents=True, exist_ok=True)
     with Step("emulator") as step:
@@ -292,6 +294,10 @@ def up(environment, wanted_port, proxied):
     with Step("deploy") as step:
         deploy(environment, variables)
         step.text = f"stack {environment.stack}"
+    if ceiling:
+        with Step("ceiling") as step:
+            deploy_ceiling(environment, variables, ceiling)
+            step.text = f"stack {environment.ceiling_stack}"
     with Step("settings") as step:
         outputs = describe(environment, variables)
         write_env(environment, port, outputs)
@@ -322,7 +328,7 @@ def sam_variables(variables):
         "PATH": f"{SAM}{os.pathsep}{variables.get('PATH', '')}",
         "SAM_CLI_TELEMETRY": "0",
         # Debug builds, by the machine's own compiler, share everything with `cargo build`.
-        "SAM_BUILD_MODE": "debug",
+        "SAM_BUILD_MODE": variables.get("SAM_BUILD_MODE", "debug"),
         "CARGO_LAMBDA_COMPILER": "cargo",
         # Seconds between two looks at the stack; AWS would want more.
         "SAM_CLI_POLL_DELAY": "0.5",
@@ -338,9 +344,23 @@ def build(environment, variables):
 
 
 def deploy(environment, variables):
+    deploy_build(environment, "deploy", environment.stack, environment.build, variables)
+
+
+def deploy_ceiling(environment, variables, program):
+    """The same template a second time, with one program in the place of each function."""
+    again = environment.directory / "ceiling"
+    shutil.rmtree(again, ignore_errors=True)
+    shutil.copytree(environment.build, again)
+    for bootstrap in again.glob("*/bootstrap"):
+        shutil.copy(program, bootstrap)
+    deploy_build(environment, "ceiling", environment.ceiling_stack, again, variables)
+
+
+def deploy_build(environment, step, stack, folder, variables):
     command = [SAM / "sam", "deploy", "--config-env", config_environment(), "--config-file", ROOT / "samconfig.toml"]
-    command += ["--stack-name", environment.stack, "--template-file", environment.build / "template.yaml"]
-    run(environment, "deploy", command, sam_variables(variables))
+    command += ["--stack-name", stack, "--template-file", folder / "template.yaml"]
+    run(environment, step, command, sam_variables(variables))
 
 
 def client(service, variables):
@@ -389,6 +409,8 @@ def write_env(environment, port, outputs):
     proxy_file = environment.directory / "proxy-port"
     if proxy_file.exists():
         settings["WAYBILL_PROXY"] = f"127.0.0.1:{proxy_file.read_text()}"
+    if (environment.directory / "ceiling").exists():
+        settings["WAYBILL_CEILING"] = environment.ceiling_stack
     lines = [f"unset {' '.join(FOREIGN_VARIABLES)}"]
     lines += [f"export {key}='{value}'" for key, value in settings.items()]
     lines.append(f"export PATH='{programs()}':\"$PATH\"")
@@ -501,6 +523,12 @@ def arguments():
                 action="store_true",
                 help="have the functions call AWS through a proxy, which is to listen at the address in WAYBILL_PROXY",
             )
+            parser_of.add_argument(
+                "--ceiling",
+                type=Path,
+                metavar="PROGRAM",
+                help="deploy the template a second time, with this program as each function",
+            )
         if command == "down":
             parser_of.add_argument("--keep", action="store_true", help="keep the logs")
     return parser.parse_args()
@@ -512,7 +540,7 @@ def main():
     given = arguments()
     environment = Environment(given.name)
     if given.command == "up":
-        up(environment, given.port, given.proxied)
+        up(environment, given.port, given.proxied, given.ceiling)
     elif given.command == "down":
         down(environment, given.keep)
     else:

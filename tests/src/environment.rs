@@ -37,7 +37,14 @@ impl Environment {
     /// # Panics
     /// Where one is missing, or nothing answers.
     pub async fn connect() -> Self {
-        let stack = variable("WAYBILL_STACK");
+        Self::connect_to(variable("WAYBILL_STACK")).await
+    }
+
+    /// Connects to another stack in the same place.
+    ///
+    /// # Panics
+    /// Where a variable is missing, or nothing answers.
+    pub async fn connect_to(stack: String) -> Self {
         let endpoint = variable("AWS_ENDPOINT_URL")
             .trim_end_matches('/')
             .to_owned();

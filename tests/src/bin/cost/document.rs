@@ -86,6 +86,8 @@ fn monthly(fixed: &Fixed, prices: &Prices) -> String {
     text + "\n"
 }
 
+type Amount = fn(&Usage) -> f64;
+
 fn amounts(counted: &BTreeMap<Kind, Usage>) -> String {
     let names: Vec<_> = counted.keys().map(|kind| kind.name()).collect();
     let mut text = format!(
@@ -93,7 +95,7 @@ fn amounts(counted: &BTreeMap<Kind, Usage>) -> String {
         names.join(" | ")
     );
     text += &format!("|---|{}\n", "---:|".repeat(names.len()));
-    let rows: [(&str, fn(&Usage) -> f64); 5] = [
+    let rows: [(&str, Amount); 5] = [
         ("DynamoDB write units", |it| it.write_units),
         ("DynamoDB read units", |it| it.read_units),
         ("bytes filtered by SNS", |it| it.filtered_bytes),
