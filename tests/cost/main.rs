@@ -66,6 +66,16 @@ fn beyond_plan(kind: Kind, usage: &Usage) -> Vec<String> {
             ("answers of the payment", answers("payment-worker"), 1.0),
             ("answers of the stock", answers("stock-worker"), 1.0),
             ("answers of the shipping", answers("shipping-worker"), 1.0),
+            (
+                "commands of the saga",
+                usage.sum("order-saga sns:", ""),
+                3.0,
+            ),
+            (
+                "writes of the saga",
+                usage.sum("order-saga dynamodb:", ""),
+                1.0,
+            ),
             ("billed transitions", transitions, 5.0),
         ],
         Kind::PlacedAgain => vec![("store requests", store("order-api"), 1.0)],

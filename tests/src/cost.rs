@@ -345,7 +345,7 @@ impl Counter {
         }
     }
 
-    /// What was recorded, logged and delivered since it began.
+    /// What was recorded, logged and delivered since it began. A duplicate causes no messages.
     async fn finish(
         &self,
         order: &Order,
@@ -357,7 +357,7 @@ impl Counter {
         for call in &calls {
             self.add_call(call, &mut usage);
         }
-        let mut units = Units::of(&self.environment, &order.id());
+        let mut units = Units::of(&self.environment, &order.id(), messages.is_empty());
         for call in calls.iter().filter(|it| it.service == "dynamodb") {
             let sandbox = self
                 .tables(call)

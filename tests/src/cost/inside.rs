@@ -22,18 +22,10 @@ impl History {
         let mut history = Self::default();
         let mut entered = 0;
         for event in events {
-            let details = &event["taskScheduledEventDetails"];
-            let target = (
-                details["resourceType"].as_str(),
-                details["resource"].as_str(),
-            );
             match event["type"].as_str().unwrap_or_default() {
                 "ExecutionStarted" => history.transitions += 1,
                 "ExecutionSucceeded" | "ExecutionFailed" => history.has_ended = true,
-                "TaskScheduled" => {
-                    history.publishes += usize::from(target.0 == Some("sns"));
-                    history.updates += usize::from(target.0 == Some("dynamodb"));
-                }
+                "TaskScheduled" => history.schedule(&event["taskScheduledEventDetails"]),
                 kind if kind.ends_with("StateEntered") => entered += 1,
                 _ => {}
             }
@@ -41,6 +33,17 @@ impl History {
         let scheduled = history.publishes + history.updates;
         history.transitions += entered.max(scheduled);
         history
+    }
+
+    /// AWS names type and action, the emulator the whole resource of the state.
+    fn schedule(&mut self, details: &Value) {
+        let part = |name: &str| details[name].as_str().unwrap_or_default();
+        let target = format!("{}:{}", part("resourceType"), part("resource"));
+        match target {
+            it if it.contains("sns:publish") => self.publishes += 1,
+            it if it.contains("dynamodb:updateItem") => self.updates += 1,
+            other => panic!("nobody has said what {other} costs"),
+        }
     }
 }
 
@@ -204,12 +207,19 @@ mod tests {
 
     #[test]
     fn a_retry_is_a_transition_and_so_is_the_start() {
-        let task = |of: &str| json!({ "type": "TaskScheduled", "taskScheduledEventDetails": { "resourceType": of } });
+        let task = |kind: &str, resource: &str| {
+            let details = json!({ "resourceType": kind, "resource": resource });
+            json!({ "type": "TaskScheduled", "taskScheduledEventDetails": details })
+        };
         let mut events = vec![json!({ "type": "ExecutionStarted" })];
         events.push(json!({ "type": "TaskStateEntered" }));
-        events.extend([task("sns"), task("sns")]);
+        events.push(task("sns", "publish.waitForTaskToken"));
+        events.push(task(
+            "states",
+            "arn:aws:states:::sns:publish.waitForTaskToken",
+        ));
         events.push(json!({ "type": "TaskStateEntered" }));
-        events.push(task("dynamodb"));
+        events.push(task("dynamodb", "updateItem"));
         events.push(json!({ "type": "ExecutionSucceeded" }));
         let history = History::read(&events);
         let wanted = History {

@@ -18,6 +18,7 @@ pub(super) const OF_INDEX: f64 = 2.0;
 pub(super) struct Units<'a> {
     environment: &'a Environment,
     order: String,
+    is_refused: bool,
     order_writes: usize,
     writes: f64,
     of_order: f64,
@@ -25,10 +26,12 @@ pub(super) struct Units<'a> {
 }
 
 impl<'a> Units<'a> {
-    pub(super) fn of(environment: &'a Environment, order: &str) -> Self {
+    /// Where all writes are refused, as those of a duplicate are, they meet what is stored.
+    pub(super) fn of(environment: &'a Environment, order: &str, is_refused: bool) -> Self {
         Self {
             environment,
             order: order.to_owned(),
+            is_refused,
             order_writes: 0,
             writes: 0.0,
             of_order: 0.0,
@@ -70,17 +73,14 @@ impl<'a> Units<'a> {
         if is_order {
             self.order_writes += 1;
             let mut item = self.environment.order_item(&self.order).await;
-            if let Some(timeline) = item["timeline"]["L"].as_array_mut() {
+            if let Some(timeline) = item["timeline"]["L"].as_array_mut()
+                && !self.is_refused
+            {
                 timeline.truncate(self.order_writes);
             }
             let kilobytes = kilobytes(&item);
             self.of_order += kilobytes;
-            let of_index = if self.order_writes == 1 {
-                1.0
-            } else {
-                OF_INDEX
-            };
-            self.writes += kilobytes * factor + of_index;
+            self.writes += kilobytes * factor + self.of_index();
             return;
         }
         let item = match request.get("Item") {
@@ -88,6 +88,16 @@ impl<'a> Units<'a> {
             None => self.environment.item_at(table, &request["Key"]).await,
         };
         self.writes += kilobytes(&item) * factor;
+    }
+}
+
+impl Units<'_> {
+    fn of_index(&self) -> f64 {
+        match self.order_writes {
+            _ if self.is_refused => 0.0,
+            1 => 1.0,
+            _ => OF_INDEX,
+        }
     }
 }
 

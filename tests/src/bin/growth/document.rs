@@ -38,73 +38,67 @@ pub(crate) fn write(runs: &[Run], ceilings: &[Run], arguments: &Arguments) -> St
         arguments.clients,
         load_average(),
     );
-    text +=
-        "| run | orders | orders/s | ms from 202 to completed, p50 | p99 | requests per order |\n";
-    text += "|---|---:|---:|---:|---:|---:|\n";
-    for run in ceilings {
-        line(&mut text, "ceiling", run, "");
-    }
-    for run in runs {
+    text += "| run | orders | orders/s | of the ceiling around it | ms from 202 to completed, p50 | p99 | requests per order |\n";
+    text += "|---|---:|---:|---:|---:|---:|---:|\n";
+    let mut ceilings = ceilings.iter();
+    let mut before = ceilings.next().expect("a ceiling before the first run");
+    line(&mut text, "ceiling", before, "", "");
+    let mut measured = Vec::new();
+    for (run, after) in runs.iter().zip(ceilings) {
+        let around = f64::midpoint(before.orders_per_second(), after.orders_per_second());
+        let share = run.orders_per_second() / around;
         let requests = format!("{:.2}", run.requests_per_order());
-        line(&mut text, "Waybill", run, &requests);
+        line(
+            &mut text,
+            "Waybill",
+            run,
+            &format!("{:.0} %", share * 100.0),
+            &requests,
+        );
+        line(&mut text, "ceiling", after, "", "");
+        measured.push(Measured { run, share });
+        before = after;
     }
     text += "\n";
-    text += &of_ceiling(runs, ceilings);
-    text += &growth(runs);
+    text += &growth(&measured);
     text
 }
 
-fn line(text: &mut String, name: &str, run: &Run, requests: &str) {
-    let (speed, half, most) = (
-        run.orders_per_second(),
-        run.percentile(50),
-        run.percentile(99),
-    );
-    let orders = run.orders;
-    let _ = writeln!(
-        text,
-        "| {name} | {orders} | {speed:.1} | {half} | {most} | {requests} |"
-    );
+/// A run, and its part of the ceiling that was measured before and after it.
+struct Measured<'a> {
+    run: &'a Run,
+    share: f64,
 }
 
-/// Against the better of the ceiling's runs.
-fn of_ceiling(runs: &[Run], ceilings: &[Run]) -> String {
-    let best = ceilings
-        .iter()
-        .map(Run::orders_per_second)
-        .fold(0.0, f64::max);
-    let mut text = String::new();
-    for run in runs {
-        let share = run.orders_per_second() / best * 100.0;
-        let _ = writeln!(
-            text,
-            "- {} orders: {share:.0} % of the ceiling.",
-            run.orders
-        );
-    }
-    text + "\n"
+fn line(text: &mut String, name: &str, run: &Run, share: &str, requests: &str) {
+    let (speed, orders) = (run.orders_per_second(), run.orders);
+    let (half, most) = (run.percentile(50), run.percentile(99));
+    let _ = writeln!(
+        text,
+        "| {name} | {orders} | {speed:.1} | {share} | {half} | {most} | {requests} |"
+    );
 }
 
 /// Each figure of each run against the first run.
-fn growth(runs: &[Run]) -> String {
+fn growth(runs: &[Measured<'_>]) -> String {
     let Some((first, others)) = runs.split_first() else {
         return String::new();
     };
     let mut text = "| figure |".to_owned();
     for run in runs {
-        let _ = write!(text, " {} orders |", run.orders);
+        let _ = write!(text, " {} orders |", run.run.orders);
     }
     let _ = writeln!(
         text,
         " grew by | flat |\n|---|{}---:|---|",
         "---:|".repeat(runs.len())
     );
-    let mut row = |name: &str, of: &dyn Fn(&Run) -> f64| {
+    let mut row = |name: &str, of: &dyn Fn(&Measured<'_>) -> f64| {
         let grew = others
             .iter()
             .map(|it| of(it) / of(first) - 1.0)
             .fold(0.0, f64::max);
-        let cells: Vec<_> = runs.iter().map(|run| format!("{:.1}", of(run))).collect();
+        let cells: Vec<_> = runs.iter().map(|run| format!("{:.2}", of(run))).collect();
         let flat = if grew <= TOLERANCE { "yes" } else { "no" };
         let _ = writeln!(
             text,
@@ -113,11 +107,16 @@ fn growth(runs: &[Run]) -> String {
             grew * 100.0
         );
     };
-    row("requests per order", &Run::requests_per_order);
-    row("ms per order", &|run| 1000.0 / run.orders_per_second());
-    for function in first.memory.keys() {
-        let of =
-            |run: &Run| f64::from(run.memory.get(function).copied().unwrap_or_default()) / 1024.0;
+    row("requests per order", &|it| it.run.requests_per_order());
+    row("ms per order", &|it| 1000.0 / it.run.orders_per_second());
+    row("time per order, in times of the ceiling's", &|it| {
+        1.0 / it.share
+    });
+    for function in first.run.memory.keys() {
+        let of = |it: &Measured<'_>| {
+            let kilobytes = it.run.memory.get(function).copied();
+            f64::from(kilobytes.unwrap_or_default()) / 1024.0
+        };
         row(&format!("MiB of `{function}`"), &of);
     }
     text
