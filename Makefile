@@ -46,6 +46,18 @@ setup: $(SAM_TOOLS) $(EMULATOR_TOOLS) ## Install the pinned tools into .local
 	@.local/$*/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement $<
 	@touch $@
 
+UV_VERSION := 0.13.9
+
+.PHONY: lock
+lock: ## Choose the versions of the Python tools anew, from infra/local/*.in (FRESH=1 for the newest)
+	@$(PYTHON) -m venv --clear .local/lock
+	@.local/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@cd infra/local && for tool in sam emulator checkov schemathesis; do \
+	  ../../.local/lock/bin/uv pip compile --quiet --universal --python-version 3.10 \
+	    --custom-compile-command 'make lock' --no-annotate $(if $(FRESH),--upgrade) \
+	    requirements-$$tool.in --output-file requirements-$$tool.txt; \
+	done
+
 ## Running it
 
 up: setup ## Start an emulated AWS with the stack on it, or redeploy to it (NAME=dev)

@@ -1,6 +1,9 @@
 //! Actions that come when their order has ended: taken back, and the order stays ended.
 
-use waybill_tests::{Environment, Order, QUICKLY, StockLevel, Tap, messages, unique, wait_until};
+use serde_json::json;
+use waybill_tests::{
+    Environment, Order, QUICKLY, Request, StockLevel, Tap, messages, unique, wait_until,
+};
 
 /// A failed order on a shelf of this sku.
 async fn failed_order(environment: &Environment, sku: &str, shelf: StockLevel) -> String {
@@ -96,4 +99,41 @@ async fn a_charge_that_succeeds_after_its_saga_was_stopped_is_refunded() {
         view.events
     );
     tap.close().await;
+}
+
+/// The saga of an order that was never placed, begun by hand.
+async fn check_unplaced(method: &str) {
+    let environment = Environment::connect().await;
+    let sku = unique("MUG");
+    environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
+    let order = Order::of(&sku).paid_by(method);
+    let id = order.id();
+    let input = json!({
+        "orderId": id,
+        "correlationId": unique("test"),
+        "causationId": format!("{id}/order.placed"),
+        "traceparent": null,
+        "order": order.body(),
+        "total": { "amount": order.total(), "currency": "EUR" }
+    });
+    environment.start_saga(&id, &input).await;
+
+    let (status, error) = environment.saga_end(&id).await;
+
+    assert_eq!(status, "FAILED", "the saga of {id}, paid by {method}");
+    assert_eq!(error.as_deref(), Some("Waybill.UnknownOrder"), "{id}");
+    let answer = environment
+        .send(&Request::get(format!("/orders/{id}")))
+        .await;
+    assert_eq!(answer.status, 404, "{id}: {}", answer.text());
+}
+
+#[tokio::test]
+async fn a_saga_of_an_order_that_nobody_placed_does_not_look_completed() {
+    check_unplaced("pm_card_visa").await;
+}
+
+#[tokio::test]
+async fn a_saga_of_an_order_that_nobody_placed_does_not_look_undone() {
+    check_unplaced("pm_card_chargeDeclined").await;
 }

@@ -134,6 +134,37 @@ impl Environment {
         (answer.status == 200).then(|| answer.json()["status"].as_str().map(str::to_owned))?
     }
 
+    /// Starts a saga by hand, as a person could.
+    pub async fn start_saga(&self, order: &str, input: &Value) {
+        let machine = self.output("OrderSagaArn");
+        let body = json!({ "stateMachineArn": machine, "name": order, "input": input.to_string() });
+        let answer = self
+            .json_call("states", "AWSStepFunctions.StartExecution", &body)
+            .await;
+        assert_eq!(
+            answer.status,
+            200,
+            "no saga of {order} was started: {}",
+            answer.text()
+        );
+    }
+
+    /// How an order's saga ended: its status, and the error where it failed.
+    pub async fn saga_end(&self, order: &str) -> (String, Option<String>) {
+        let body = json!({ "executionArn": self.saga(order) });
+        wait_until(&format!("the saga of {order} ends"), QUICKLY, async || {
+            let answer = self
+                .json_call("states", "AWSStepFunctions.DescribeExecution", &body)
+                .await;
+            let (status, error) = (&answer.json()["status"], &answer.json()["error"]);
+            match status.as_str() {
+                Some("RUNNING") | None => Err(answer.text()),
+                Some(status) => Ok((status.to_owned(), error.as_str().map(str::to_owned))),
+            }
+        })
+        .await
+    }
+
     /// Stops an order's saga, as a person could.
     pub async fn stop_saga(&self, order: &str) {
         let body = json!({ "executionArn": self.saga(order) });

@@ -369,6 +369,15 @@ impl Execution {
                     _ => Ok(Value::Null),
                 }
             }
+            "arn:aws:states:::dynamodb:getItem" if fails => Err(Caught::new(
+                "DynamoDB.InternalServerErrorException",
+                "injected",
+            )),
+            "arn:aws:states:::dynamodb:getItem" => {
+                let arguments =
+                    self.fill(&state["Arguments"], &json!({ "context": self.context("") }));
+                Ok(self.read_order(&arguments))
+            }
             "arn:aws:states:::aws-sdk:dynamodb:batchGetItem" if fails => {
                 Err(Caught::new("DynamoDb.DynamoDbException", "injected"))
             }
@@ -462,11 +471,23 @@ impl Execution {
 
     fn condition(&self, condition: &str) -> OrderCondition {
         match condition {
-            "attribute_exists(orderId)" => OrderCondition::Exists,
+            // Only an order that was placed has a customer.
+            "attribute_exists(customerId)" => OrderCondition::Exists,
             "NOT #status IN (:completed, :failed, :attention)" => OrderCondition::NotEnded,
             "#status = :attention" => OrderCondition::NeedsAttention,
             "recovery.#name = :name" => OrderCondition::RecoveredBy(self.name.clone()),
             other => unknown("condition", other),
+        }
+    }
+
+    /// The order's item, as far as a machine reads it; an empty answer where none was placed.
+    fn read_order(&self, arguments: &Value) -> Value {
+        let order = text(&arguments["Key"]["orderId"]["S"])
+            .parse::<OrderId>()
+            .ok();
+        match order.is_some_and(|order| self.sim.world().orders().contains(&order)) {
+            true => json!({ "Item": { "customerId": { "S": "the customer" } } }),
+            false => json!({}),
         }
     }
 

@@ -6,7 +6,7 @@ SAGA = "infra/order-saga.asl.json"
 RESCUE = "infra/saga-rescue.asl.json"
 STATES = "waybill-tests/it:state_machine::"
 UNDONE = "1. failed and fully undone"
-ENDED = '"ConditionExpression": "attribute_exists(orderId) AND NOT #status IN (:completed, :failed, :attention)"'
+ENDED = '"ConditionExpression": "attribute_exists(customerId) AND NOT #status IN (:completed, :failed, :attention)"'
 
 
 def end(status):
@@ -94,7 +94,7 @@ MUTANTS = [
         name="unconditional-completion",
         file=SAGA,
         find=end("completed") + ENDED,
-        replace=end("completed") + '"ConditionExpression": "attribute_exists(orderId)"',
+        replace=end("completed") + '"ConditionExpression": "attribute_exists(customerId)"',
         breaks="an order that has ended is completed",
         promise="1. an order reaches exactly one end",
         by=PROTOCOL,
@@ -103,7 +103,7 @@ MUTANTS = [
         name="unconditional-failure",
         file=SAGA,
         find=end("failed") + ENDED,
-        replace=end("failed") + '"ConditionExpression": "attribute_exists(orderId)"',
+        replace=end("failed") + '"ConditionExpression": "attribute_exists(customerId)"',
         breaks="an order that has ended is called failed",
         promise="1. an order reaches exactly one end",
         by=PROTOCOL,
@@ -112,7 +112,7 @@ MUTANTS = [
         name="unconditional-rescue",
         file=RESCUE,
         find=ENDED,
-        replace='"ConditionExpression": "attribute_exists(orderId)"',
+        replace='"ConditionExpression": "attribute_exists(customerId)"',
         breaks="the rescue of a saga that died overwrites its order's end",
         promise="1. an order reaches exactly one end",
         by=PROTOCOL,
