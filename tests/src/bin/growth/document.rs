@@ -56,10 +56,20 @@ pub(crate) fn write(runs: &[Run], ceilings: &[Run], arguments: &Arguments) -> St
             &requests,
         );
         line(&mut text, "ceiling", after, "", "");
+        for failure in &run.failures {
+            say(&format!("  failed: {failure}"));
+        }
         measured.push(Measured { run, share });
         before = after;
     }
     text += "\n";
+    let failed: usize = runs.iter().map(|run| run.failures.len()).sum();
+    if failed > 0 {
+        let _ = writeln!(
+            text,
+            "{failed} orders failed that should have been completed.\n"
+        );
+    }
     text += &growth(&measured);
     text
 }
