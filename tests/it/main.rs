@@ -20,6 +20,7 @@ mod intake;
 mod notices;
 mod operator_edit;
 mod operator_replay;
+mod operator_rights;
 mod operator_scene;
 mod operator_store;
 mod permissions;

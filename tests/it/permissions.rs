@@ -315,46 +315,47 @@ async fn no_function_may_reach_the_functions_and_roles_themselves() {
     }
 }
 
-/// Somebody with exactly the policies of a role; real calls show what those are worth.
-struct Impostor<'a> {
+/// Somebody with exactly the rights of one policy; real calls show what those are worth.
+pub(crate) struct Person<'a> {
     environment: &'a Environment,
     user: String,
-    key: String,
-    config: aws_config::SdkConfig,
+    /// The access key and its secret.
+    pub(crate) key: (String, String),
 }
 
-impl<'a> Impostor<'a> {
-    async fn of(environment: &'a Environment, role: &str, policy: &str) -> Impostor<'a> {
-        let user = unique("impostor");
-        let document = environment
-            .iam(
-                "GetRolePolicy",
-                &[("RoleName", role), ("PolicyName", policy)],
-            )
-            .await;
-        let document = percent_decoded(element(&document, "PolicyDocument"));
+impl<'a> Person<'a> {
+    /// Somebody with a policy.
+    pub(crate) async fn with(environment: &'a Environment, policy: &str) -> Person<'a> {
+        let user = unique("person");
         environment.iam("CreateUser", &[("UserName", &user)]).await;
         let parameters = [
             ("UserName", user.as_str()),
             ("PolicyName", "copied"),
-            ("PolicyDocument", &document),
+            ("PolicyDocument", policy),
         ];
         environment.iam("PutUserPolicy", &parameters).await;
         let created = environment
             .iam("CreateAccessKey", &[("UserName", &user)])
             .await;
-        let key = element(&created, "AccessKeyId").to_owned();
-        let config = environment.config_of(&key, element(&created, "SecretAccessKey"));
-        Impostor {
+        let key = ["AccessKeyId", "SecretAccessKey"].map(|it| element(&created, it).to_owned());
+        Person {
             environment,
             user,
-            key,
-            config,
+            key: key.into(),
         }
     }
 
-    async fn leave(self) {
-        let (user, key) = (self.user.as_str(), self.key.as_str());
+    /// Somebody who has what a role has.
+    async fn like(environment: &'a Environment, role: &str, policy: &str) -> Person<'a> {
+        let named = [("RoleName", role), ("PolicyName", policy)];
+        let document = environment.iam("GetRolePolicy", &named).await;
+        let document = percent_decoded(element(&document, "PolicyDocument"));
+        Self::with(environment, &document).await
+    }
+
+    /// Takes the person's rights away.
+    pub(crate) async fn leave(self) {
+        let (user, key) = (self.user.as_str(), self.key.0.as_str());
         let iam = self.environment;
         iam.iam(
             "DeleteAccessKey",
@@ -407,10 +408,11 @@ async fn the_policies_of_the_payment_worker_open_its_own_doors_and_no_others() {
     let environment = Environment::connect().await;
     let resources = Resources::find(&environment).await;
     let role = &resources.physical["PaymentWorkerRole"];
-    let impostor = Impostor::of(&environment, role, "payment-worker").await;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&impostor.config);
-    let sqs = aws_sdk_sqs::Client::new(&impostor.config);
-    let sns = aws_sdk_sns::Client::new(&impostor.config);
+    let impostor = Person::like(&environment, role, "payment-worker").await;
+    let config = environment.config_of(&impostor.key.0, &impostor.key.1);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+    let sqs = aws_sdk_sqs::Client::new(&config);
+    let sns = aws_sdk_sns::Client::new(&config);
     let read = |table: &str, key: &[&str]| {
         let mut read = dynamodb.get_item().table_name(environment.output(table));
         for name in key {

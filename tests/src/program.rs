@@ -45,9 +45,25 @@ impl Environment {
         self.run_waybill(arguments, &[]).await
     }
 
+    /// Runs `waybill` as somebody else, named by an access key and its secret.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub async fn waybill_of(&self, key: &(String, String), arguments: &[&str]) -> Ran {
+        let mut command = Command::new("waybill");
+        command.args(arguments).args(["--output", "json"]);
+        command.env("AWS_ACCESS_KEY_ID", &key.0);
+        command.env("AWS_SECRET_ACCESS_KEY", &key.1);
+        self.ran(command).await
+    }
+
     async fn run_waybill(&self, arguments: &[&str], more: &[&str]) -> Ran {
         let mut command = Command::new("waybill");
         command.args(arguments).args(more);
+        self.ran(command).await
+    }
+
+    async fn ran(&self, mut command: Command) -> Ran {
         // Its end is waited for in a thread of its own, so that the test goes on meanwhile.
         let ran = tokio::task::spawn_blocking(move || command.output()).await;
         let output = ran.expect("the thread").unwrap_or_else(|error| {

@@ -189,24 +189,37 @@ impl From<Column> for Cell {
     }
 }
 
-/// Replaces control characters: data from outside must not drive the terminal.
+/// Replaces what drives a terminal or deceives its reader: data from outside must do neither.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
-        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
+        .map(|char| if is_unseen(char) { '\u{fffd}' } else { char })
         .collect()
 }
 
-/// Escapes the control characters that JSON may hold as they are (DEL and U+0080 to
-/// U+009F), so that a terminal takes none of them for a command. The document means
-/// what it meant: they stand in its texts only.
+/// Whether a character is a command to the terminal, or is not seen and changes how
+/// others are seen: their direction, or where a line ends.
+fn is_unseen(char: char) -> bool {
+    let turns = matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let has_no_width = matches!(
+        char,
+        '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+    );
+    let breaks_lines = matches!(char, '\u{2028}' | '\u{2029}');
+    char.is_control() || turns || has_no_width || breaks_lines
+}
+
+/// Escapes such characters, which JSON may hold as they are. The document means what it
+/// meant: they stand in its texts only.
 pub(crate) fn without_controls(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for char in json.chars() {
         match char {
             // Between the values; within one, JSON has it escaped.
             '\n' => escaped.push(char),
-            char if char.is_control() => {
-                escaped.push_str(&format!("\\u{:04x}", u32::from(char)));
+            char if is_unseen(char) => {
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    escaped.push_str(&format!("\\u{unit:04x}"));
+                }
             }
             char => escaped.push(char),
         }
@@ -243,6 +256,26 @@ mod tests {
     #[test]
     fn data_from_outside_cannot_drive_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn data_from_outside_cannot_be_shown_as_other_than_it_is() {
+        assert_eq!(
+            printable("ord-\u{202e}321\u{2069}"),
+            "ord-\u{fffd}321\u{fffd}"
+        );
+        assert_eq!(
+            printable("a\u{200b}\u{feff}b\u{2028}"),
+            "a\u{fffd}\u{fffd}b\u{fffd}"
+        );
+        assert_eq!(printable("Zoë 日本 مرحبا"), "Zoë 日本 مرحبا");
+        let value = serde_json::json!("\u{202e}\u{e0041}");
+        let document = without_controls(&value.to_string());
+        assert_eq!(document, r#""\u202e\udb40\udc41""#);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&document).unwrap(),
+            value
+        );
     }
 
     #[test]

@@ -177,12 +177,19 @@ fn safe(cell: &str) -> String {
 /// it, so it is made a text.
 fn inert(cell: &str) -> String {
     let begins_a_formula = cell
-        .trim_start_matches([' ', '\u{a0}', '"', '\''])
+        .trim_start_matches(is_passed_over)
         .starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
     match begins_a_formula {
         true => format!("'{cell}"),
         false => cell.to_owned(),
     }
+}
+
+/// Spaces of every width, quotes, and what stands for a character that is not shown.
+/// Tabs and line ends are begun with like a formula.
+fn is_passed_over(char: char) -> bool {
+    let is_space = char.is_whitespace() && !['\t', '\r', '\n'].contains(&char);
+    is_space || ['"', '\'', '\u{fffd}'].contains(&char)
 }
 
 fn unwritable(error: io::Error) -> Failure {
@@ -198,8 +205,21 @@ mod tests {
 
     #[test]
     fn no_cell_is_a_formula() {
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1"] {
-            assert!(inert(formula).starts_with('\''), "{formula:?}");
+        let formulas = [
+            "=1+1",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "\t=1",
+            " =1",
+            "\r=1",
+            "\u{3000}=1",
+            "\u{2003}=1",
+            "\u{feff}=1",
+            "\u{200b}=1",
+        ];
+        for formula in formulas {
+            assert!(safe(formula).starts_with('\''), "{formula:?}");
         }
         for text in ["", "f-1", "{\"a\":1}", "2026-11-21"] {
             assert_eq!(inert(text), text);
