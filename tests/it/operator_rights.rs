@@ -54,6 +54,18 @@ fn policy(rights: &[Right], environment: &Environment) -> String {
         vec![stack],
     )];
     all.extend(rights.iter().cloned());
+    // The emulator checks the one under the name of the other.
+    if rights
+        .iter()
+        .any(|it| it.operations.contains(&"GetEventSourceMapping"))
+    {
+        let everything = vec!["*".to_owned()];
+        all.push(Right::of(
+            "lambda",
+            &["ListEventSourceMappings"],
+            everything,
+        ));
+    }
     let allowed = all.iter().filter(|right| !right.operations.is_empty());
     let statements: Vec<Value> = allowed
         .map(|right| {
@@ -135,10 +147,9 @@ async fn every_command_that_looks_works_with_the_rights_of_its_row_and_says_whic
     let dead: Vec<_> = dead.chain([resources.arn("QuarantineQueue")]).collect();
     let queues: Vec<_> = own.chain(dead.clone()).collect();
     let query = |resources| Right::of("dynamodb", &["Query"], resources);
-    let machines = ["order-saga", "order-recovery"].map(|machine| {
-        let (region, account) = (environment.region(), environment.account());
-        let stack = environment.stack();
-        format!("arn:aws:states:{region}:{account}:execution:{stack}-{machine}:*")
+    let machines = ["OrderSaga", "OrderRecovery"].map(|machine| {
+        let machine = resources.arn(machine);
+        format!("{}:*", machine.replace(":stateMachine:", ":execution:"))
     });
 
     let operators = [
