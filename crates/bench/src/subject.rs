@@ -16,7 +16,7 @@ pub(crate) const PYTHON: &str = "python";
 pub(crate) const TYPESCRIPT: &str = "typescript";
 
 /// The functions, each with a sample and the form of its events.
-const FUNCTIONS: [(&str, &str, Form); 10] = [
+pub(crate) const FUNCTIONS: [(&str, &str, Form); 10] = [
     ("order-api", "order-api/post-order.json", Form::Request),
     (
         "outbox-relay",

@@ -399,6 +399,7 @@ fn order(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "the calls read better")]
 mod tests {
     use super::*;
 

@@ -326,6 +326,7 @@ fn count(number: usize) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "the calls read better")]
 mod tests {
     use super::*;
 
