@@ -139,7 +139,7 @@ impl Bench<'_> {
         let mut run = Run::start(self, subject)?;
         let per_event = subject.workload.records_of(amount.batch);
         let events = |batches: usize| -> Result<Vec<Event>, Fault> {
-            let orders = orders(batches * per_event);
+            let orders = orders(batches.min(subject.workload.most_events()) * per_event);
             subject.workload.prepare(self.aws, &orders)?;
             orders
                 .chunks(per_event)

@@ -338,7 +338,11 @@ mod tests {
     #[test]
     fn what_is_not_known_is_told_as_a_fault() {
         let aws = StandIn::default();
-        let (status, _) = ask(&aws, "DynamoDB_20120810.Scan", &json!({ "TableName": "T" }));
+        let (status, _) = ask(
+            &aws,
+            "DynamoDB_20120810.BatchGetItem",
+            &json!({ "TableName": "T" }),
+        );
         assert_eq!(status, 400);
         assert_eq!(aws.take_tally().faults.len(), 1);
     }

@@ -77,6 +77,15 @@ impl Workload {
         }
     }
 
+    /// How many events are given at most at a time. Alarms are rare, and each looks at all
+    /// that is open of a group: many more at once would be no picture of any day.
+    pub(crate) fn most_events(&self) -> usize {
+        match self.form {
+            Form::Alarm => 20,
+            _ => usize::MAX,
+        }
+    }
+
     /// Stores what has to be there before.
     pub(crate) fn prepare(&self, aws: &StandIn, orders: &[Uuid]) -> Result<(), Fault> {
         let plenty = json!({ "N": "1000000000" });

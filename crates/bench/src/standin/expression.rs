@@ -20,16 +20,33 @@ pub(crate) type Wrong = String;
 
 /// Whether an item fulfils a condition.
 pub(crate) fn holds(text: &str, item: &Item, terms: Terms<'_>) -> Result<bool, Wrong> {
-    let mut parser = Parser::new(text, item, terms)?;
-    let result = parser.alternatives()?;
-    parser.end()?;
-    Ok(result)
+    Condition::new(text)?.holds(item, terms)
+}
+
+/// A condition that many items are held against.
+pub(crate) struct Condition<'a> {
+    tokens: Vec<&'a str>,
+}
+
+impl<'a> Condition<'a> {
+    pub(crate) fn new(text: &'a str) -> Result<Self, Wrong> {
+        let tokens = tokens(text)?;
+        Ok(Self { tokens })
+    }
+
+    pub(crate) fn holds(&self, item: &Item, terms: Terms<'_>) -> Result<bool, Wrong> {
+        let mut parser = Parser::new(&self.tokens, item, terms);
+        let result = parser.alternatives()?;
+        parser.end()?;
+        Ok(result)
+    }
 }
 
 /// Changes an item; gives the names of the attributes that were changed.
 pub(crate) fn update(text: &str, item: &mut Item, terms: Terms<'_>) -> Result<Vec<String>, Wrong> {
     let before = item.clone();
-    let mut parser = Parser::new(text, &before, terms)?;
+    let tokens = tokens(text)?;
+    let mut parser = Parser::new(&tokens, &before, terms);
     let mut changed = Vec::new();
     while let Some(clause) = parser.next() {
         loop {
@@ -62,7 +79,8 @@ pub(crate) fn update(text: &str, item: &mut Item, terms: Terms<'_>) -> Result<Ve
 
 /// The attributes that a projection names.
 pub(crate) fn project(text: &str, item: &Item, terms: Terms<'_>) -> Result<Item, Wrong> {
-    let mut parser = Parser::new(text, item, terms)?;
+    let tokens = tokens(text)?;
+    let mut parser = Parser::new(&tokens, item, terms);
     let mut projected = Item::new();
     loop {
         let path = parser.path()?;
@@ -84,20 +102,20 @@ type Path = Vec<String>;
 
 /// Parses and evaluates in one go: an expression is used once.
 struct Parser<'a> {
-    tokens: Vec<&'a str>,
+    tokens: &'a [&'a str],
     at: usize,
     item: &'a Item,
     terms: Terms<'a>,
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str, item: &'a Item, terms: Terms<'a>) -> Result<Self, Wrong> {
-        Ok(Self {
-            tokens: tokens(text)?,
+    fn new(tokens: &'a [&'a str], item: &'a Item, terms: Terms<'a>) -> Self {
+        Self {
+            tokens,
             at: 0,
             item,
             terms,
-        })
+        }
     }
 
     fn peek(&self) -> Option<&'a str> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::expression::{Item, Terms, Wrong, holds, project, update};
+use super::expression::{Condition, Item, Terms, Wrong, holds, project, update};
 
 /// The tables, by name, and their items, by key.
 #[derive(Debug, Default)]
@@ -66,7 +66,8 @@ impl Tables {
             "PutItem" | "UpdateItem" | "DeleteItem" => self.write_one(operation, request),
             "TransactWriteItems" => self.transact(request),
             "GetItem" => free(self.get(request)),
-            "Query" => free(self.query(request)),
+            "Query" => free(self.select(request, "KeyConditionExpression")),
+            "Scan" => free(self.select(request, "FilterExpression")),
             other => free(Err(format!("DynamoDB's {other} is not known").into())),
         }
     }
@@ -208,20 +209,60 @@ impl Tables {
         )
     }
 
-    /// All items that fulfil the key condition, in the order of their keys.
-    fn query(&self, request: &Value) -> Result<Value, Refusal> {
+    /// The items that fulfil the condition, as many as are wanted. They are in the order
+    /// of `failedAt`, by which the indexes of this system's tables sort, then of their keys.
+    fn select(&self, request: &Value, condition: &str) -> Result<Value, Refusal> {
         let table = text(request, "TableName")?;
-        let condition = text(request, "KeyConditionExpression")?;
+        if condition == "KeyConditionExpression" && request.get("FilterExpression").is_some() {
+            return Err("a query with a filter is not known".into());
+        }
+        let condition = request.get(condition).and_then(Value::as_str);
+        let condition = condition.map(Condition::new).transpose()?;
         let mut found = Vec::new();
         for (key, item) in self.items.get(table).into_iter().flatten() {
-            if holds(condition, item, terms(request))? {
-                found.push((key, item));
+            let is_meant = match &condition {
+                Some(condition) => condition.holds(item, terms(request))?,
+                None => true,
+            };
+            if is_meant {
+                found.push((place(key, item), item));
             }
         }
-        found.sort_by_key(|(key, _)| *key);
-        let found: Vec<_> = found.into_iter().map(|(_, item)| item).collect();
-        Ok(json!({ "Items": found, "Count": found.len(), "ScannedCount": found.len() }))
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        if request["ScanIndexForward"] == false {
+            found.reverse();
+        }
+        if let Some(start) = request.get("ExclusiveStartKey").and_then(Value::as_object) {
+            let start = place(&key_of(table, start)?, start);
+            let at = found.iter().position(|(place, _)| *place == start);
+            found.drain(..=at.ok_or("the start of a page is not there")?);
+        }
+        let most = request["Limit"]
+            .as_u64()
+            .and_then(|it| usize::try_from(it).ok());
+        let most = most.unwrap_or(usize::MAX);
+        let last = (found.len() > most).then(|| last_key(table, found[most - 1].1));
+        let page: Vec<_> = found.into_iter().take(most).map(|(_, item)| item).collect();
+        let mut answer = json!({ "Items": page, "Count": page.len(), "ScannedCount": page.len() });
+        if let Some(last) = last {
+            answer["LastEvaluatedKey"] = Value::Object(last);
+        }
+        Ok(answer)
     }
+}
+
+/// Where an item is in an index.
+fn place(key: &str, item: &Item) -> (Option<String>, String) {
+    let sorted = item.get("failedAt").and_then(|value| value.get("S"));
+    let sorted = sorted.and_then(Value::as_str).map(str::to_owned);
+    (sorted, key.to_owned())
+}
+
+/// What a page's end is told by.
+fn last_key(table: &str, item: &Item) -> Item {
+    let attributes = key_attributes(table).iter().chain(&["failedAt"]);
+    let found = attributes.filter_map(|name| Some(((*name).to_owned(), item.get(*name)?.clone())));
+    found.collect()
 }
 
 /// A write that is not made yet.
@@ -403,6 +444,57 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_gives_the_items_that_its_filter_lets_through() {
+        let mut tables = Tables::default();
+        for (id, number) in [("b", "2"), ("a", "1"), ("c", "3")] {
+            let item = json!({ "id": { "S": id }, "n": { "N": number } });
+            tables.seed("T", item.as_object().unwrap().clone()).unwrap();
+        }
+        let scan = json!({
+            "TableName": "T", "FilterExpression": "n < :three",
+            "ExpressionAttributeValues": { ":three": { "N": "3" } }
+        });
+        let answer = tables.ask("Scan", &scan).answer.unwrap();
+        let ids: Vec<_> = answer["Items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| &it["id"]["S"])
+            .collect();
+        assert_eq!(ids, ["a", "b"]);
+        let all = tables
+            .ask("Scan", &json!({ "TableName": "T" }))
+            .answer
+            .unwrap();
+        assert_eq!(all["Count"], 3);
+    }
+
+    #[test]
+    fn a_query_goes_on_behind_the_page_before() {
+        let mut tables = Tables::default();
+        for (id, at) in [("a", "3"), ("b", "1"), ("c", "2"), ("d", "2")] {
+            let item = json!({ "id": { "S": id }, "g": { "S": "x" }, "failedAt": { "S": at } });
+            tables
+                .seed("Failures", item.as_object().unwrap().clone())
+                .unwrap();
+        }
+        let mut seen = Vec::new();
+        let mut query = json!({
+            "TableName": "Failures", "KeyConditionExpression": "g = :x", "Limit": 1,
+            "ScanIndexForward": false, "ExpressionAttributeValues": { ":x": { "S": "x" } }
+        });
+        loop {
+            let page = tables.ask("Query", &query).answer.unwrap();
+            seen.push(page["Items"][0]["id"]["S"].as_str().unwrap().to_owned());
+            match page.get("LastEvaluatedKey") {
+                Some(last) => query["ExclusiveStartKey"] = last.clone(),
+                None => break,
+            }
+        }
+        assert_eq!(seen, ["a", "d", "c", "b"]);
+    }
+
+    #[test]
     fn a_write_costs_by_the_larger_item() {
         let item = |bytes: usize| {
             let item = json!({ "id": { "S": "a".repeat(bytes) } });
@@ -424,7 +516,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused() {
-        let done = Tables::default().ask("Scan", &json!({ "TableName": "T" }));
+        let done = Tables::default().ask("BatchGetItem", &json!({ "TableName": "T" }));
         assert!(matches!(done.answer, Err(Refusal::Wrong(_))));
     }
 }
