@@ -27,13 +27,16 @@ pub(crate) fn load() -> Result<String, Fault> {
 }
 
 /// Date, machine and versions.
-pub(crate) fn circumstances(root: &Path, node: Option<&Path>) -> Result<String, Fault> {
+pub(crate) fn circumstances(
+    root: &Path,
+    node: Option<&Path>,
+    cores: usize,
+) -> Result<String, Fault> {
     let info = read_to_string("/proc/cpuinfo")?;
     let model = value_of(&info, "model name").unwrap_or("a processor without a name");
     let memory = read_to_string("/proc/meminfo")?;
-    let memory = value_of(&memory, "MemTotal").unwrap_or_default();
+    let memory = gibibytes(value_of(&memory, "MemTotal").unwrap_or_default())?;
     let kernel = read_to_string("/proc/sys/kernel/osrelease")?;
-    let cores = crate::process::cores()?.len();
     let date = OffsetDateTime::now_utc().date();
     let git = |arguments: &[&str]| said(Command::new("git").current_dir(root).args(arguments));
     let mut commit = git(&["rev-parse", "--short", "HEAD"])?;
@@ -60,7 +63,7 @@ pub(crate) fn circumstances(root: &Path, node: Option<&Path>) -> Result<String, 
         .map(|(name, version)| format!("{name} {}", version.as_str().unwrap_or_default()))
         .collect();
     Ok(format!(
-        "- {date}, commit {commit}\n- {model}, {cores} cores, {memory}, Linux {}\n- {rust}; {python} with {}; Node.js {} with {}\n",
+        "- {date}, commit {commit}\n- {model}, {cores} cores, {memory:.0} GiB, Linux {}\n- {rust}; {python} with {}; Node.js {} with {}\n",
         kernel.trim(),
         packages.join(", "),
         node.as_deref().unwrap_or("(not measured)"),
@@ -72,6 +75,12 @@ fn is_named(line: &str) -> bool {
     ["aws-lambda-powertools", "awslambdaric", "boto3"]
         .iter()
         .any(|name| line.starts_with(name))
+}
+
+/// Of a number of kilobytes, as the kernel writes it.
+fn gibibytes(kilobytes: &str) -> Result<f64, Fault> {
+    let number = kilobytes.trim_end_matches("kB").trim();
+    Ok(number.parse::<f64>()? / 1024.0 / 1024.0)
 }
 
 fn value_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -98,6 +107,12 @@ mod tests {
         assert_eq!(new, format!("a\n{BEGIN}\nnew\n{END}\nz\n"));
         assert_eq!(replace(&new, "new\n").unwrap(), new);
         assert!(replace("no markers", "x").is_err());
+    }
+
+    #[test]
+    fn memory_is_told_in_gibibytes() {
+        assert!((gibibytes("2097152 kB").unwrap() - 2.0).abs() < 1e-9);
+        assert!(gibibytes("").is_err());
     }
 
     #[test]

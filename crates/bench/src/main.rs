@@ -123,7 +123,7 @@ fn run(arguments: &Arguments) -> Result<(), Fault> {
         }
     }
     let load = format!("{load} at the start, {} at the end", document::load()?);
-    let text = page(arguments, &results, &subjects, &load)?;
+    let text = page(arguments, &results, &subjects, cores.len(), &load)?;
     say(&text);
     if arguments.write {
         write(arguments, &results, &subjects, &text)?;
@@ -136,11 +136,12 @@ fn page(
     arguments: &Arguments,
     results: &Results,
     subjects: &[Subject],
+    cores: usize,
     load: &str,
 ) -> Result<String, Fault> {
     let node = subjects.iter().find(|it| it.name == subject::TYPESCRIPT);
     let node = node.map(|it| it.program.as_path());
-    let circumstances = document::circumstances(&arguments.root, node)?;
+    let circumstances = document::circumstances(&arguments.root, node, cores)?;
     let Arguments {
         rounds,
         records,
