@@ -62,9 +62,10 @@ impl Definition {
     /// If they are not what the model understands: then it would not be a model of them.
     pub fn deployed() -> Self {
         let saga = parse(ORDER_SAGA);
-        let names: Vec<String> = states(&saga).map(|(name, _)| name.clone()).collect();
-        let id = |name: &Value| find(&names, text(name));
-        let states = states(&saga)
+        let own = || states(&saga).filter(|(_, state)| !is_about_unplaced(state));
+        let names: Vec<String> = own().map(|(name, _)| name.clone()).collect();
+        let id = |name: &Value| find(&names, led_to(&saga, text(name)));
+        let states = own()
             .map(|(name, state)| SagaState {
                 name: name.clone(),
                 kind: kind(state),
@@ -118,6 +119,23 @@ fn catches(state: &Value) -> impl Iterator<Item = &Value> {
 fn errors(catch: &Value) -> Vec<String> {
     let errors = catch["ErrorEquals"].as_array().into_iter().flatten();
     errors.map(|error| text(error).to_owned()).collect()
+}
+
+/// Whether a state only tells orders that were placed from others. The model has none
+/// of the others, and takes the read for one that succeeds.
+fn is_about_unplaced(state: &Value) -> bool {
+    let reads = state["Resource"] == "arn:aws:states:::dynamodb:getItem";
+    reads || state["Type"] == "Choice"
+}
+
+/// The state to which an order that was placed is led by way of this one.
+fn led_to<'a>(machine: &'a Value, name: &'a str) -> &'a str {
+    let state = &machine["States"][name];
+    match state["Type"].as_str() {
+        Some("Choice") => led_to(machine, text(&state["Choices"][0]["Next"])),
+        _ if is_about_unplaced(state) => led_to(machine, text(&state["Next"])),
+        _ => name,
+    }
 }
 
 fn kind(state: &Value) -> Kind {
