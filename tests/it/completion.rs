@@ -1,6 +1,7 @@
 //! Orders that succeed, however bumpy the way.
 
 use serde_json::json;
+use waybill_tests::cost::ON_THE_WAY;
 use waybill_tests::invariants::{Accounts, Asked};
 use waybill_tests::{
     Captured, Effect, Environment, Order, QUICKLY, StockLevel, Tap, unique, wait_until,
@@ -299,7 +300,7 @@ async fn no_function_logs_a_task_token_or_a_name() {
         .filter_map(|it| it.message["tasktoken"].as_str())
         .collect();
     assert_eq!(tokens.len(), COMMANDS.len());
-    for function in FUNCTIONS {
+    for function in ON_THE_WAY {
         for secret in tokens.iter().copied().chain([name.as_str()]) {
             let lines = environment.log_lines(function, secret).await;
             assert!(lines.is_empty(), "{function} logs a secret: {lines:?}");
@@ -307,14 +308,3 @@ async fn no_function_logs_a_task_token_or_a_name() {
     }
     tap.close().await;
 }
-
-const FUNCTIONS: [&str; 8] = [
-    "order-api",
-    "outbox-relay",
-    "saga-starter",
-    "payment-worker",
-    "stock-worker",
-    "shipping-worker",
-    "audit-recorder",
-    "notifier",
-];

@@ -124,13 +124,7 @@ impl Environment {
 
     /// The status of an order's saga, such as `RUNNING`; `None` where it never began.
     pub async fn saga_status(&self, order: &str) -> Option<String> {
-        let machine = self
-            .output("OrderSagaArn")
-            .replace(":stateMachine:", ":execution:");
-        let body = json!({ "executionArn": format!("{machine}:{order}") });
-        let answer = self
-            .json_call("states", "AWSStepFunctions.DescribeExecution", &body)
-            .await;
+        let answer = self.describe(&self.saga(order)).await;
         (answer.status == 200).then(|| answer.json()["status"].as_str().map(str::to_owned))?
     }
 
@@ -138,62 +132,23 @@ impl Environment {
     pub async fn start_saga(&self, order: &str, input: &Value) {
         let machine = self.output("OrderSagaArn");
         let body = json!({ "stateMachineArn": machine, "name": order, "input": input.to_string() });
-        let answer = self
-            .json_call("states", "AWSStepFunctions.StartExecution", &body)
-            .await;
-        assert_eq!(
-            answer.status,
-            200,
-            "no saga of {order} was started: {}",
-            answer.text()
-        );
+        self.start(&body).await;
     }
 
     /// How an order's saga ended: its status, and the error where it failed.
     pub async fn saga_end(&self, order: &str) -> (String, Option<String>) {
-        let body = json!({ "executionArn": self.saga(order) });
-        wait_until(&format!("the saga of {order} ends"), QUICKLY, async || {
-            let answer = self
-                .json_call("states", "AWSStepFunctions.DescribeExecution", &body)
-                .await;
-            let (status, error) = (&answer.json()["status"], &answer.json()["error"]);
-            match status.as_str() {
-                Some("RUNNING") | None => Err(answer.text()),
-                Some(status) => Ok((status.to_owned(), error.as_str().map(str::to_owned))),
-            }
-        })
-        .await
+        self.end_of(&self.saga(order)).await
     }
 
     /// Stops an order's saga, as a person could.
     pub async fn stop_saga(&self, order: &str) {
-        let body = json!({ "executionArn": self.saga(order) });
-        let answer = self
-            .json_call("states", "AWSStepFunctions.StopExecution", &body)
-            .await;
-        assert_eq!(
-            answer.status,
-            200,
-            "the saga of {order} was not stopped: {}",
-            answer.text()
-        );
+        self.stop(&self.saga(order)).await;
     }
 
     /// Stops an attempt to finish an order, as a person could.
     pub async fn stop_recovery(&self, attempt: &str) {
-        let machine = self
-            .output("OrderRecoveryArn")
-            .replace(":stateMachine:", ":execution:");
-        let body = json!({ "executionArn": format!("{machine}:{attempt}") });
-        let answer = self
-            .json_call("states", "AWSStepFunctions.StopExecution", &body)
+        self.stop(&self.execution("OrderRecoveryArn", attempt))
             .await;
-        assert_eq!(
-            answer.status,
-            200,
-            "{attempt} was not stopped: {}",
-            answer.text()
-        );
     }
 
     /// Answers a task with a failure, as a worker does that got a message which it cannot read.
@@ -209,29 +164,66 @@ impl Environment {
     pub async fn sweep(&self) {
         let resources = self.resources().await;
         let body = json!({ "stateMachineArn": resources["OrderSweep"], "input": "{}" });
-        let started = self
-            .json_call("states", "AWSStepFunctions.StartExecution", &body)
-            .await;
-        assert_eq!(started.status, 200, "no sweep: {}", started.text());
-        let body = json!({ "executionArn": started.json()["executionArn"] });
-        let status = wait_until("the sweep ends", QUICKLY, async || {
-            let answer = self
-                .json_call("states", "AWSStepFunctions.DescribeExecution", &body)
-                .await;
-            match answer.json()["status"].as_str() {
-                Some("RUNNING") | None => Err(answer.text()),
-                Some(status) => Ok(status.to_owned()),
-            }
-        })
-        .await;
+        let execution = self.start(&body).await;
+        let (status, _) = self.end_of(&execution).await;
         assert_eq!(status, "SUCCEEDED", "the sweep");
     }
 
-    fn saga(&self, order: &str) -> String {
-        let machine = self
-            .output("OrderSagaArn")
-            .replace(":stateMachine:", ":execution:");
-        format!("{machine}:{order}")
+    /// The execution that is an order's saga.
+    pub(crate) fn saga(&self, order: &str) -> String {
+        self.execution("OrderSagaArn", order)
+    }
+
+    /// An execution by its name, of the state machine in an output.
+    fn execution(&self, machine: &str, name: &str) -> String {
+        let machine = self.output(machine);
+        format!(
+            "{}:{name}",
+            machine.replace(":stateMachine:", ":execution:")
+        )
+    }
+
+    /// Starts an execution, and gives its ARN.
+    async fn start(&self, body: &Value) -> String {
+        let answer = self
+            .json_call("states", "AWSStepFunctions.StartExecution", body)
+            .await;
+        assert_eq!(answer.status, 200, "{body}: {}", answer.text());
+        let execution = answer.json()["executionArn"].take();
+        execution.as_str().expect("an execution").to_owned()
+    }
+
+    async fn stop(&self, execution: &str) {
+        let body = json!({ "executionArn": execution });
+        let answer = self
+            .json_call("states", "AWSStepFunctions.StopExecution", &body)
+            .await;
+        assert_eq!(
+            answer.status,
+            200,
+            "{execution} was not stopped: {}",
+            answer.text()
+        );
+    }
+
+    async fn describe(&self, execution: &str) -> Answer {
+        let body = json!({ "executionArn": execution });
+        self.json_call("states", "AWSStepFunctions.DescribeExecution", &body)
+            .await
+    }
+
+    /// Waits for the end of an execution: its status, and the error where it failed.
+    async fn end_of(&self, execution: &str) -> (String, Option<String>) {
+        wait_until(&format!("{execution} ends"), QUICKLY, async || {
+            let answer = self.describe(execution).await;
+            let described = answer.json();
+            let text = |name: &str| described[name].as_str().map(str::to_owned);
+            match text("status") {
+                Some(status) if status != "RUNNING" => Ok((status, text("error"))),
+                _ => Err(answer.text()),
+            }
+        })
+        .await
     }
 }
 

@@ -266,7 +266,7 @@ impl Counter {
                 let before = self.begin().await;
                 let queue = self.environment.queue(consumer);
                 self.environment.put(queue, &command.body).await;
-                self.rest().await;
+                self.environment.all_dealt_with(QUICKLY).await;
                 self.finish(&order, &[], before).await
             }
             _ => usage,
@@ -318,7 +318,7 @@ impl Counter {
             }
         })
         .await;
-        self.rest().await;
+        self.environment.all_dealt_with(QUICKLY).await;
         tap.until("all messages are heard", QUICKLY, |tap| {
             tap.captured().len() >= sent
         })
@@ -327,22 +327,6 @@ impl Counter {
         let mut usage = self.finish(order, &bodies, before).await;
         self.add_saga(&id, &mut usage).await;
         usage
-    }
-
-    /// Waits until the queues are empty: a message leaves when its function has returned.
-    async fn rest(&self) {
-        for consumer in crate::CONSUMERS {
-            let queue = self.environment.queue(consumer);
-            wait_until(
-                &format!("{consumer} is empty"),
-                QUICKLY,
-                async || match self.environment.queued(queue).await.len() {
-                    0 => Ok(()),
-                    held => Err(format!("{held} messages")),
-                },
-            )
-            .await;
-        }
     }
 
     /// What was recorded, logged and delivered since it began. A duplicate causes no messages.

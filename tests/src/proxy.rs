@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-pub use caller::Caller;
+pub use caller::{Caller, Callers};
 pub use recorder::{Recorded, Recorder};
 pub use refusal::Refusal;
 

@@ -4,12 +4,13 @@
 //! drain's affair when it moves. So whoever looks into a dead-letter queue sees both.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use serde_json::Value;
 
 use crate::http::Target;
-use crate::{Environment, QUICKLY, Request, wait_until};
+use crate::{CONSUMERS, Environment, QUICKLY, Request, wait_until};
 
 /// A message that a queue holds, visible or not.
 #[derive(Debug, Clone)]
@@ -150,6 +151,22 @@ impl Environment {
                 failed.is_empty(),
                 "{consumer} could not deal with {failed:?}"
             );
+        }
+    }
+
+    /// Waits until every consumer's queue is empty: a message leaves when its function has
+    /// returned.
+    pub async fn all_dealt_with(&self, limit: Duration) {
+        for consumer in CONSUMERS {
+            let queue = self.queue(consumer);
+            let what = format!("{consumer} is empty");
+            wait_until(&what, limit, async || {
+                match self.queued(queue).await.len() {
+                    0 => Ok(()),
+                    held => Err(format!("{held} messages")),
+                }
+            })
+            .await;
         }
     }
 

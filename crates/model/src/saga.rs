@@ -131,11 +131,11 @@ fn is_about_unplaced(state: &Value) -> bool {
 /// The state to which an order that was placed is led by way of this one.
 fn led_to<'a>(machine: &'a Value, name: &'a str) -> &'a str {
     let state = &machine["States"][name];
-    match state["Type"].as_str() {
-        Some("Choice") => led_to(machine, text(&state["Choices"][0]["Next"])),
-        _ if is_about_unplaced(state) => led_to(machine, text(&state["Next"])),
-        _ => name,
+    if !is_about_unplaced(state) {
+        return name;
     }
+    let chosen = state["Choices"].get(0).unwrap_or(state);
+    led_to(machine, text(&chosen["Next"]))
 }
 
 fn kind(state: &Value) -> Kind {

@@ -351,14 +351,13 @@ impl Execution {
         sleep(self.sim.up_to(Duration::from_millis(50))).await;
         let fails = fails_on || self.sim.draw(Mishap::MachineCallFails);
         let has_effect = !fails || self.sim.state().random.bool();
+        let arguments = || self.fill(&state["Arguments"], &json!({ "context": self.context("") }));
         match text(&state["Resource"]) {
             "arn:aws:states:::sns:publish.waitForTaskToken" => {
                 self.ask(name, state, fails, has_effect).await
             }
             "arn:aws:states:::dynamodb:updateItem" => {
-                let arguments =
-                    self.fill(&state["Arguments"], &json!({ "context": self.context("") }));
-                let written = !has_effect || self.update(&arguments);
+                let written = !has_effect || self.update(&arguments());
                 self.sim.check();
                 match (fails, written) {
                     (true, _) => Err(Caught::new(
@@ -373,19 +372,11 @@ impl Execution {
                 "DynamoDB.InternalServerErrorException",
                 "injected",
             )),
-            "arn:aws:states:::dynamodb:getItem" => {
-                let arguments =
-                    self.fill(&state["Arguments"], &json!({ "context": self.context("") }));
-                Ok(self.read_order(&arguments))
-            }
+            "arn:aws:states:::dynamodb:getItem" => Ok(self.read_order(&arguments())),
             "arn:aws:states:::aws-sdk:dynamodb:batchGetItem" if fails => {
                 Err(Caught::new("DynamoDb.DynamoDbException", "injected"))
             }
-            "arn:aws:states:::aws-sdk:dynamodb:batchGetItem" => {
-                let arguments =
-                    self.fill(&state["Arguments"], &json!({ "context": self.context("") }));
-                Ok(self.read(&arguments))
-            }
+            "arn:aws:states:::aws-sdk:dynamodb:batchGetItem" => Ok(self.read(&arguments())),
             other => unknown("resource", other),
         }
     }
@@ -482,10 +473,8 @@ impl Execution {
 
     /// The order's item, as far as a machine reads it; an empty answer where none was placed.
     fn read_order(&self, arguments: &Value) -> Value {
-        let order = text(&arguments["Key"]["orderId"]["S"])
-            .parse::<OrderId>()
-            .ok();
-        match order.is_some_and(|order| self.sim.world().orders().contains(&order)) {
+        let order = text(&arguments["Key"]["orderId"]["S"]).parse::<OrderId>();
+        match order.is_ok_and(|order| self.sim.world().orders().contains(&order)) {
             true => json!({ "Item": { "customerId": { "S": "the customer" } } }),
             false => json!({}),
         }

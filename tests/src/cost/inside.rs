@@ -105,9 +105,7 @@ impl Environment {
 
     /// What the saga of an order did; nothing where there is none yet.
     pub(super) async fn history(&self, order: &str) -> History {
-        let machine = self.output("OrderSagaArn");
-        let execution = machine.replace(":stateMachine:", ":execution:");
-        let body = json!({ "executionArn": format!("{execution}:{order}"), "maxResults": 1000 });
+        let body = json!({ "executionArn": self.saga(order), "maxResults": 1000 });
         let target = "AWSStepFunctions.GetExecutionHistory";
         let answer = self.json_call("states", target, &body).await;
         if answer.status != 200 {

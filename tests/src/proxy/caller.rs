@@ -1,5 +1,6 @@
 //! Which function is at the other end of a connection.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -39,6 +40,29 @@ impl Caller {
             Some(Self { process, function })
         });
         found.collect()
+    }
+}
+
+/// The functions at the other end of connections, each looked up once.
+#[derive(Debug)]
+pub struct Callers {
+    stack: String,
+    known: HashMap<SocketAddr, String>,
+}
+
+impl Callers {
+    /// Knows the functions of this stack.
+    pub fn of(stack: &str) -> Self {
+        Self {
+            stack: stack.to_owned(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// The function's name, without the stack's; empty for whoever is no function.
+    pub fn name(&mut self, peer: SocketAddr) -> &str {
+        let look = || Caller::at(peer, &self.stack).map_or_else(String::new, |it| it.function);
+        self.known.entry(peer).or_insert_with(look)
     }
 }
 

@@ -1,12 +1,10 @@
 //! Lets every call pass, and writes down who made it.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 
 use serde_json::Value;
 
-use super::{Call, Caller, Decide, Decision};
+use super::{Call, Callers, Decide, Decision};
 
 /// A call that was passed on.
 #[derive(Debug, Clone)]
@@ -21,25 +19,25 @@ pub struct Recorded {
     pub body: Value,
 }
 
-/// Writes calls down. A function's name is looked up once for each connection.
+/// Writes calls down.
 #[derive(Debug)]
 pub struct Recorder {
-    stack: String,
     seen: Mutex<Seen>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
-    callers: HashMap<SocketAddr, String>,
+    callers: Callers,
     calls: Vec<Recorded>,
 }
 
 impl Recorder {
     /// Knows the functions of this stack.
     pub fn of(stack: &str) -> Self {
+        let callers = Callers::of(stack);
+        let calls = Vec::new();
         Self {
-            stack: stack.to_owned(),
-            seen: Mutex::default(),
+            seen: Mutex::new(Seen { callers, calls }),
         }
     }
 
@@ -56,8 +54,7 @@ impl Recorder {
 impl Decide for Recorder {
     fn decide(&self, call: &Call) -> Decision {
         let mut seen = self.seen();
-        let look = || Caller::at(call.peer, &self.stack).map_or_else(String::new, |it| it.function);
-        let caller = seen.callers.entry(call.peer).or_insert_with(look).clone();
+        let caller = seen.callers.name(call.peer).to_owned();
         seen.calls.push(Recorded {
             caller,
             service: call.service.clone(),

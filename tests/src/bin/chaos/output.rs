@@ -2,17 +2,12 @@
 
 use std::io::{self, Write};
 
+pub(crate) use waybill_tests::say as line;
 use waybill_tests::{Ran, columns};
 
 use crate::fault::FAULTS;
 use crate::run::Run;
 use crate::watch::{STATES, Sample};
-
-/// Prints a line. Nothing sensible can be done when the reader is gone.
-pub(crate) fn line(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
-}
 
 pub(crate) fn heading(text: &str) {
     line(&format!("\n{text}"));

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::path::Path;
 
 use waybill_tests::cost::{Kind, Usage};
 
@@ -11,26 +9,9 @@ use crate::bill::{self, Bill};
 use crate::fixed::Fixed;
 use crate::prices::Prices;
 
-const BEGIN: &str = "<!-- written by make cost -->";
-const END: &str = "<!-- end -->";
+/// Around what is written into the page.
+pub(crate) const MARKERS: (&str, &str) = ("<!-- written by make cost -->", "<!-- end -->");
 const ORDERS: [Kind; 3] = [Kind::Completed, Kind::Declined, Kind::Undone];
-
-/// Prints a line. Nothing sensible can be done when the reader is gone.
-pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
-}
-
-/// Puts a text between the markers of a page.
-pub(crate) fn replace(page: &Path, text: &str) {
-    let old = std::fs::read_to_string(page);
-    let old = old.unwrap_or_else(|error| panic!("{}: {error}", page.display()));
-    let (head, rest) = old
-        .split_once(BEGIN)
-        .expect("the page has the first marker");
-    let (_, tail) = rest.split_once(END).expect("the page has the last marker");
-    let new = format!("{head}{BEGIN}\n{text}{END}{tail}");
-    std::fs::write(page, new).expect("the page is written");
-}
 
 /// All tables.
 pub(crate) fn write(counted: &BTreeMap<Kind, Usage>, prices: &Prices, fixed: &Fixed) -> String {

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use serde_json::{Value, json};
 use waybill_tests::cost::{Counter, KINDS, Kind, Usage};
+use waybill_tests::{say, write_between};
 
 /// Counts what orders ask of AWS, and what that costs
 #[derive(Debug, Parser)]
@@ -47,13 +48,13 @@ async fn main() {
     let counter = Counter::start().await;
     let mut counted = BTreeMap::new();
     for kind in KINDS {
-        document::say(&format!("  {} …", kind.name()));
+        say(&format!("  {} …", kind.name()));
         counted.insert(kind, counter.count(kind, arguments.orders).await);
     }
     let fixed = fixed::Fixed::count(&counter).await;
     let text = document::write(&counted, &prices, &fixed);
-    document::say(&text);
-    document::replace(&arguments.document, &text);
+    say(&text);
+    write_between(&arguments.document, document::MARKERS, &text);
     let written = format!("{:#}\n", counts(&counted));
     std::fs::write(&arguments.counts, written).expect("the counts are written");
 }

@@ -1,33 +1,19 @@
 //! The section of the page.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::path::Path;
+
+use waybill_tests::say;
 
 use crate::Arguments;
 use crate::load::Run;
 
-const BEGIN: &str = "<!-- written by make growth -->";
-const END: &str = "<!-- end of what make growth writes -->";
+/// Around what is written into the page.
+pub(crate) const MARKERS: (&str, &str) = (
+    "<!-- written by make growth -->",
+    "<!-- end of what make growth writes -->",
+);
 /// What counts as flat.
 const TOLERANCE: f64 = 0.05;
-
-/// Prints a line. Nothing sensible can be done when the reader is gone.
-pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
-}
-
-/// Puts a text between the markers of a page.
-pub(crate) fn replace(page: &Path, text: &str) {
-    let old = std::fs::read_to_string(page);
-    let old = old.unwrap_or_else(|error| panic!("{}: {error}", page.display()));
-    let (head, rest) = old
-        .split_once(BEGIN)
-        .expect("the page has the first marker");
-    let (_, tail) = rest.split_once(END).expect("the page has the last marker");
-    let new = format!("{head}{BEGIN}\n{text}{END}{tail}");
-    std::fs::write(page, new).expect("the page is written");
-}
 
 /// The section.
 pub(crate) fn write(runs: &[Run], ceilings: &[Run], arguments: &Arguments) -> String {

@@ -9,7 +9,7 @@ use contracts::Timestamp;
 use futures_util::future::join_all;
 use tokio::time::sleep;
 use waybill_tests::proxy::Proxy;
-use waybill_tests::{CONSUMERS, Environment, Order, SLOWLY, StockLevel, unique, wait_until};
+use waybill_tests::{Environment, Order, SLOWLY, StockLevel, unique};
 
 use crate::memory;
 use crate::tally::Tally;
@@ -97,7 +97,7 @@ impl<'a> Load<'a> {
             failures.len() * 100 <= orders,
             "orders failed: {failures:?}"
         );
-        self.rest().await;
+        self.environment.all_dealt_with(SLOWLY).await;
         waits.sort_unstable();
         Run {
             orders,
@@ -162,22 +162,6 @@ impl<'a> Load<'a> {
                 return Err(format!("{id}: {:?}", item.get("reason")));
             }
             assert!(Instant::now() < limit, "order {id} is still {status}");
-        }
-    }
-
-    async fn rest(&self) {
-        for consumer in CONSUMERS {
-            let queue = self.environment.queue(consumer);
-            wait_until(&format!("{consumer} is empty"), SLOWLY, async || match self
-                .environment
-                .queued(queue)
-                .await
-                .len()
-            {
-                0 => Ok(()),
-                held => Err(format!("{held} messages")),
-            })
-            .await;
         }
     }
 }

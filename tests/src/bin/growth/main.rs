@@ -21,8 +21,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Parser;
-use waybill_tests::Environment;
 use waybill_tests::proxy::Proxy;
+use waybill_tests::{Environment, say, write_between};
 
 use load::Load;
 use tally::Tally;
@@ -71,12 +71,12 @@ async fn main() {
     let mut runs = Vec::new();
     let mut text = String::new();
     for size in &arguments.sizes {
-        document::say(&format!("  {size} orders …"));
+        say(&format!("  {size} orders …"));
         runs.push(ours.run(*size).await);
         ceilings.push(theirs.run(arguments.ceiling).await);
         // What was measured is kept, should a longer run not come to its end.
         text = document::write(&runs, &ceilings, &arguments);
-        document::replace(&arguments.document, &text);
+        write_between(&arguments.document, document::MARKERS, &text);
     }
-    document::say(&text);
+    say(&text);
 }

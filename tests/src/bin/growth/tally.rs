@@ -1,30 +1,27 @@
 //! How many requests the functions make.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 
 use waybill_tests::cost::ON_THE_WAY;
-use waybill_tests::proxy::{Call, Caller, Decide, Decision};
+use waybill_tests::proxy::{Call, Callers, Decide, Decision};
 
 /// Counts the calls of the functions on an order's way.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    stack: String,
     seen: Mutex<Seen>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
-    is_on_the_way: HashMap<SocketAddr, bool>,
+    callers: Callers,
     calls: u32,
 }
 
 impl Tally {
     pub(crate) fn of(stack: &str) -> Self {
+        let callers = Callers::of(stack);
         Self {
-            stack: stack.to_owned(),
-            seen: Mutex::default(),
+            seen: Mutex::new(Seen { callers, calls: 0 }),
         }
     }
 
@@ -41,11 +38,7 @@ impl Tally {
 impl Decide for Tally {
     fn decide(&self, call: &Call) -> Decision {
         let mut seen = self.seen();
-        let look = || {
-            let caller = Caller::at(call.peer, &self.stack);
-            caller.is_some_and(|it| ON_THE_WAY.contains(&it.function.as_str()))
-        };
-        let counts = *seen.is_on_the_way.entry(call.peer).or_insert_with(look);
+        let counts = ON_THE_WAY.contains(&seen.callers.name(call.peer));
         seen.calls += u32::from(counts);
         Decision::Pass
     }
