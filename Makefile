@@ -195,11 +195,11 @@ model: ## Explore every order of what can happen, and print what was explored (m
 check-mutants: ## Whether each mutant still finds its place in the code
 	$(PYTHON) tests/mutants/run.py --check
 
-mutants: ## Break the code on purpose, and see which check notices (ONLY=name, WRITE=1 for the document)
-	$(PYTHON) tests/mutants/run.py $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write)
+mutants: ## Break the code on purpose, and see which check notices (ONLY=name REST=1 WRITE=1 for the document)
+	$(PYTHON) tests/mutants/run.py $(if $(ONLY),--only $(ONLY)) $(if $(REST),--rest) $(if $(WRITE),--write)
 
 mutants-deployed: setup ## The same for what only tests on the deployed template notice
-	$(PYTHON) tests/mutants/run.py --deployed $(if $(WRITE),--write)
+	$(PYTHON) tests/mutants/run.py --deployed $(if $(REST),--rest) $(if $(WRITE),--write)
 
 mutants-cargo: .local/cargo/bin/cargo-mutants-$(CARGO_MUTANTS_VERSION) ## Small breakages by cargo-mutants, against a package's own tests (hours; PACKAGES='domain')
 	PATH="$(CURDIR)/.local/cargo/bin:$$PATH" cargo mutants $(addprefix --package ,$(PACKAGES)) --output .local/mutants

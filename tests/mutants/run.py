@@ -4,6 +4,7 @@
     run.py                all mutants that need no emulator
     run.py --deployed     those that are noticed on the deployed template only
     run.py --only NAME    one of them, or all whose names begin so
+    run.py --rest         those of which docs/mutants.md does not say who notices
     run.py --check        only whether each mutant still finds its place
     run.py --write        also writes what was found into docs/mutants.md
 
@@ -33,6 +34,7 @@ SCRATCH = ROOT / ".local" / "mutants"
 TREE = SCRATCH / "tree"
 TARGET = SCRATCH / "target"
 DOCUMENT = ROOT / "docs" / "mutants.md"
+NOT_ASKED = "not asked yet"
 ENVIRONMENT = "mutants"
 
 # All features of all packages, as `make unit` names them: so no dependency is compiled twice.
@@ -110,11 +112,14 @@ def link_tools():
 # ── Mutants ─────────────────────────────────────────────────────────────────────────
 
 
-def selected(only, deployed):
+def selected(only, deployed, rest):
     chosen = [it for it in MUTANTS if it.name.startswith(only)] if only else \
         [it for it in MUTANTS if it.deployed == deployed]
+    if rest:
+        told = documented_rows()
+        chosen = [it for it in chosen if NOT_ASKED in told.get(it.name, NOT_ASKED)]
     if not chosen:
-        sys.exit(f"error: no mutant's name begins with '{only}'")
+        sys.exit("nothing is left to ask" if rest else f"error: no mutant's name begins with '{only}'")
     # What was deployed broken stays so until the next deployment.
     return sorted(chosen, key=lambda mutant: mutant.redeploys)
 
@@ -130,10 +135,16 @@ def misfits():
             found.append(f"{mutant.name}: its text is {times} times in {mutant.file}, not once")
         if mutant.find == mutant.replace:
             found.append(f"{mutant.name}: it changes nothing")
-    documented = re.findall(r"^\| `([a-z0-9-]+)` ", DOCUMENT.read_text(), re.MULTILINE) if DOCUMENT.is_file() else []
+    documented = documented_rows()
     found += [f"{name}: not in docs/mutants.md; run all with --write" for name in names if name not in documented]
     found += [f"{name}: in docs/mutants.md, and there is no such mutant" for name in documented if name not in names]
     return found
+
+
+def documented_rows():
+    """The rows of docs/mutants.md, by the mutants' names."""
+    found = re.finditer(r"^\| `([a-z0-9-]+)` .*$", DOCUMENT.read_text(), re.MULTILINE) if DOCUMENT.is_file() else []
+    return {row.group(1): row.group(0) for row in found}
 
 
 @contextlib.contextmanager
@@ -349,8 +360,8 @@ def write(verdicts):
     """Puts the rows of this run into the document; those of other mutants stay."""
     begin, end_mark = "<!-- written by tests/mutants/run.py --write -->", "<!-- end -->"
     before, rest = DOCUMENT.read_text().split(begin)
-    old, after = rest.split(end_mark)
-    rows = {match.group(1): match.group(0) for match in re.finditer(r"^\| `([a-z0-9-]+)` .*$", old, re.MULTILINE)}
+    _, after = rest.split(end_mark)
+    rows = documented_rows()
     rows.update(table(verdicts))
     head = ["| mutant | breaks | promise | noticed by |", "|---|---|---|---|"]
     kept = [rows[mutant.name] for mutant in MUTANTS if mutant.name in rows]
@@ -361,12 +372,13 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="a mutant's name, or how several begin")
     parser.add_argument("--deployed", action="store_true", help="those that need the deployed template")
+    parser.add_argument("--rest", action="store_true", help="those of which the document does not say who notices")
     parser.add_argument("--check", action="store_true", help="only look whether each finds its place")
     parser.add_argument("--write", action="store_true", help="write what was found into docs/mutants.md")
     return parser.parse_args()
 
 
-def explore(mutants):
+def explore(mutants, writes):
     deployed = any(mutant.deployed for mutant in mutants)
     if deployed:
         environment("up")
@@ -378,6 +390,9 @@ def explore(mutants):
     for mutant in mutants:
         verdicts.append(attempt(mutant, variables, limits))
         show(verdicts[-1])
+        # One after the other, so that a run of hours that ends early has told something.
+        if writes and not verdicts[-1].problem:
+            write(verdicts[-1:])
     return verdicts
 
 
@@ -390,18 +405,16 @@ def main():
         sys.exit("error: the list of mutants does not fit the code\n  " + "\n  ".join(wrong))
     if asked.check:
         return
-    mutants = selected(asked.only, asked.deployed)
+    mutants = selected(asked.only, asked.deployed, asked.rest)
     SCRATCH.mkdir(parents=True, exist_ok=True)
     with (SCRATCH / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         copy_tree()
         try:
-            verdicts = explore(mutants)
+            verdicts = explore(mutants, asked.write)
         finally:
             if any(mutant.deployed for mutant in mutants):
                 environment("down")
-    if asked.write:
-        write(verdicts)
     problems = [verdict for verdict in verdicts if verdict.problem]
     caught = sum(bool(verdict.caught_by) for verdict in verdicts)
     print(f"\n{len(verdicts)} mutants, {caught} caught, {len(verdicts) - caught} not")
