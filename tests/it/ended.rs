@@ -137,3 +137,44 @@ async fn a_saga_of_an_order_that_nobody_placed_does_not_look_completed() {
 async fn a_saga_of_an_order_that_nobody_placed_does_not_look_undone() {
     check_unplaced("pm_card_chargeDeclined").await;
 }
+
+/// A saga that a person began with too little in its input, and stopped.
+#[tokio::test]
+async fn an_order_is_rescued_and_told_of_whatever_input_its_saga_had() {
+    let environment = Environment::connect().await;
+    let sku = unique("MUG");
+    environment.seed(&sku, StockLevel::new(5, 0, 0)).await;
+    for odd in [
+        json!({}),
+        json!({ "correlationId": 7, "causationId": 7, "traceparent": {} }),
+    ] {
+        // The provider fails long enough for somebody to interfere.
+        let order = Order::of(&sku).paid_by("sandbox_flaky_4");
+        let id = order.id();
+        let mut tap = Tap::on_order(&environment, &id).await;
+        environment.accept(&order).await;
+        tap.next("payment.charge").await;
+
+        let mut input = odd.clone();
+        input["orderId"] = json!(id);
+        environment.rescue(&input).await;
+
+        // Only an event that can be read is published.
+        let event = tap.next("order.needs-attention").await;
+        let correlation = &event.message["correlationid"];
+        assert!(
+            correlation == &json!(id) || correlation == "7",
+            "{id}: {correlation}"
+        );
+        let kinds_at_rest = [vec!["capture", "refund"], vec![]];
+        wait_until(&format!("{id} is paid back"), QUICKLY, async || {
+            let kinds = kinds(&environment, &id).await;
+            let is_over = environment.saga_status(&id).await.as_deref() != Some("RUNNING");
+            let rests = is_over && kinds_at_rest.iter().any(|it| kinds == *it);
+            rests.then_some(()).ok_or(format!("{kinds:?}"))
+        })
+        .await;
+        environment.dealt_with("Payment", &id).await;
+        tap.close().await;
+    }
+}

@@ -118,8 +118,11 @@ def selected(only, deployed, rest):
     if rest:
         told = documented_rows()
         chosen = [it for it in chosen if NOT_ASKED in told.get(it.name, NOT_ASKED)]
+    if rest and not chosen:
+        print("Of each mutant docs/mutants.md says who notices it.")
+        sys.exit(0)
     if not chosen:
-        sys.exit("nothing is left to ask" if rest else f"error: no mutant's name begins with '{only}'")
+        sys.exit(f"error: no mutant's name begins with '{only}'")
     # What was deployed broken stays so until the next deployment.
     return sorted(chosen, key=lambda mutant: mutant.redeploys)
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::http::Target;
-use crate::{Answer, Environment, QUICKLY, Request, wait_until};
+use crate::{Answer, Environment, QUICKLY, Request, unique, wait_until};
 
 impl Environment {
     /// Calls a service that speaks the query protocol; the answer is XML.
@@ -131,8 +131,7 @@ impl Environment {
     /// Starts a saga by hand, as a person could.
     pub async fn start_saga(&self, order: &str, input: &Value) {
         let machine = self.output("OrderSagaArn");
-        let body = json!({ "stateMachineArn": machine, "name": order, "input": input.to_string() });
-        self.start(&body).await;
+        self.start(machine, order, input).await;
     }
 
     /// How an order's saga ended: its status, and the error where it failed.
@@ -162,11 +161,20 @@ impl Environment {
 
     /// Runs the sweep, as its schedule does, and waits for its end.
     pub async fn sweep(&self) {
-        let resources = self.resources().await;
-        let body = json!({ "stateMachineArn": resources["OrderSweep"], "input": "{}" });
-        let execution = self.start(&body).await;
+        let machine = &self.resources().await["OrderSweep"];
+        let execution = self.start(machine, &unique("sweep"), &json!({})).await;
         let (status, _) = self.end_of(&execution).await;
         assert_eq!(status, "SUCCEEDED", "the sweep");
+    }
+
+    /// Rescues the order of a saga that had this input and was stopped, as the rule does
+    /// that hears of it, and waits for the end.
+    pub async fn rescue(&self, input: &Value) {
+        let machine = &self.resources().await["SagaRescue"];
+        let event = json!({ "detail": { "status": "ABORTED", "input": input.to_string() } });
+        let execution = self.start(machine, &unique("rescue"), &event).await;
+        let (status, error) = self.end_of(&execution).await;
+        assert_eq!(status, "SUCCEEDED", "the rescue of {input}: {error:?}");
     }
 
     /// The execution that is an order's saga.
@@ -184,9 +192,10 @@ impl Environment {
     }
 
     /// Starts an execution, and gives its ARN.
-    async fn start(&self, body: &Value) -> String {
+    async fn start(&self, machine: &str, name: &str, input: &Value) -> String {
+        let body = json!({ "stateMachineArn": machine, "name": name, "input": input.to_string() });
         let answer = self
-            .json_call("states", "AWSStepFunctions.StartExecution", body)
+            .json_call("states", "AWSStepFunctions.StartExecution", &body)
             .await;
         assert_eq!(answer.status, 200, "{body}: {}", answer.text());
         let execution = answer.json()["executionArn"].take();

@@ -3,6 +3,7 @@
 mod api;
 mod edits;
 mod events;
+mod executions;
 mod messages;
 mod stored;
 
@@ -40,6 +41,9 @@ pub const TARGETS: &[Target] = &[
     edits::EDIT,
     edits::SHOWN,
     stored::RESULT,
+    executions::SAGA,
+    executions::RESCUE,
+    executions::RECOVERY,
 ];
 
 /// The longest refusal that a person can read.

@@ -155,17 +155,20 @@ impl Checks {
             .or_else(|| self.messages())
     }
 
-    fn orders(&self, world: &World, orders: &[OrderId]) -> Option<Violation> {
-        let mut audited: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
-        for entry in world.trail() {
-            let of_order = audited.entry(entry.order_id).or_default();
-            of_order.extend(entry.sequence);
-        }
-        let of = |order: &OrderId| audited.get(&order.to_string()).cloned().unwrap_or_default();
+    /// What is wrong with these orders where each must have its end.
+    pub(crate) fn orders(&self, world: &World, orders: &[OrderId]) -> Option<Violation> {
+        let trail = Trail::of(world);
         let mut broken = orders
             .iter()
-            .map(|order| self.order(world, *order, &of(order)));
+            .map(|order| self.order(world, *order, trail.of_order(*order)));
         broken.find_map(|broken| broken)
+    }
+
+    /// What is wrong with what was told of an order, whether it has ended or not.
+    pub(crate) fn told(&self, world: &World, order: OrderId) -> Option<Violation> {
+        let audited = Trail::of(world);
+        let count = world.events(order).len();
+        self.events(order, count, audited.of_order(order))
     }
 
     fn order(&self, world: &World, order: OrderId, audited: &BTreeSet<u32>) -> Option<Violation> {
@@ -257,6 +260,25 @@ impl Checks {
                 told.id.unwrap_or_default()
             ),
         })
+    }
+}
+
+/// Which events of each order the audit trail has.
+struct Trail(BTreeMap<String, BTreeSet<u32>>);
+
+impl Trail {
+    fn of(world: &World) -> Self {
+        let mut audited: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        for entry in world.trail() {
+            let of_order = audited.entry(entry.order_id).or_default();
+            of_order.extend(entry.sequence);
+        }
+        Self(audited)
+    }
+
+    fn of_order(&self, order: OrderId) -> &BTreeSet<u32> {
+        static NONE: BTreeSet<u32> = BTreeSet::new();
+        self.0.get(&order.to_string()).unwrap_or(&NONE)
     }
 }
 

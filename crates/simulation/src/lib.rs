@@ -23,9 +23,11 @@ mod story;
 mod template;
 mod told;
 
+pub mod by_hand;
 pub mod coverage;
 pub mod many;
 
+pub use machines::Machine;
 pub use mishaps::Mishap;
 pub use run::{Outcome, Settings, run, trace};
 pub use sim::Violation;

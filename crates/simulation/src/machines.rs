@@ -22,7 +22,7 @@ use crate::template::DEPLOYED;
 
 /// The machines that are simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Machine {
+pub enum Machine {
     /// The saga of an order.
     Saga,
     /// Marks the order of a saga that died.
@@ -199,6 +199,23 @@ impl Caught {
             cause: cause.to_owned(),
         }
     }
+
+    /// An expression that fails, or gives nothing.
+    fn expression(cause: &str) -> Self {
+        Self::new("States.QueryEvaluationError", cause)
+    }
+
+    /// What does not even make a request; `States.ALL` does not catch it.
+    fn runtime(cause: &str) -> Self {
+        Self::new("States.Runtime", cause)
+    }
+}
+
+/// The state to which a choice leads.
+fn chosen(state: &'static Value, result: &Value) -> &'static str {
+    let index = result.as_u64().and_then(|it| usize::try_from(it).ok());
+    let choice = index.and_then(|index| state["Choices"].get(index));
+    text(choice.map_or(&state["Default"], |choice| &choice["Next"]))
 }
 
 /// One execution.
@@ -227,17 +244,18 @@ impl Execution {
             }
             self.sim.tell(&self.actor, format_args!("enters {name}"));
             let state = &definition["States"][name];
-            let scope = json!({ "context": self.context("") });
             let outcome = match text(&state["Type"]) {
                 "Task" => self.attempt(name, state).await,
-                "Choice" => Ok(json!({ "next": self.choose(state, &scope) })),
-                "Succeed" => return "SUCCEEDED",
+                "Choice" => self.choose(state),
+                "Succeed" => Ok(Value::Null),
                 _ => return "FAILED",
             };
             match self.next(name, state, outcome) {
-                Some(next) => name = next,
-                None if state["End"] == true => return "SUCCEEDED",
-                None => {
+                Ok(Some(next)) => name = next,
+                Ok(None) => return "SUCCEEDED",
+                Err(caught) => {
+                    let died = format_args!("dies in {name} of {}", caught.name);
+                    self.sim.tell(&self.actor, died);
                     self.reason("its saga died");
                     return "FAILED";
                 }
@@ -245,50 +263,44 @@ impl Execution {
         }
     }
 
-    /// The state that follows; none at the end, and where nothing catches an error.
+    /// The state that follows; none at the end. An error that nothing catches ends the
+    /// execution.
     fn next(
         &mut self,
         name: &str,
         state: &'static Value,
         outcome: Result<Value, Caught>,
-    ) -> Option<&'static str> {
-        let (from, scope) = match outcome {
-            Ok(result) if state["Type"] == "Choice" => {
-                let default = state["Choices"].as_array().into_iter().flatten();
-                let next = result["next"].as_u64();
-                let chosen =
-                    next.and_then(|index| default.clone().nth(usize::try_from(index).ok()?));
-                return Some(text(
-                    chosen.map_or(&state["Default"], |choice| &choice["Next"]),
-                ));
-            }
-            Ok(result) => (
-                state,
-                json!({ "context": self.context(""), "result": result }),
-            ),
-            Err(caught) => {
-                self.sim.tell(
-                    &self.actor,
-                    format_args!("{name} ends with {}", caught.name),
-                );
-                self.blame(name, &caught);
-                let catches = state["Catch"].as_array().into_iter().flatten();
-                let mut fitting = catches.filter(|catch| names(catch, &caught.name));
-                let output = json!({ "Error": caught.name, "Cause": caught.cause });
-                (
-                    fitting.next()?,
-                    json!({ "context": self.context(""), "errorOutput": output }),
-                )
-            }
+    ) -> Result<Option<&'static str>, Caught> {
+        let leaves = match outcome {
+            Ok(result) if state["Type"] == "Choice" => return Ok(Some(chosen(state, &result))),
+            Ok(result) => self.leave(state, &json!({ "result": result })),
+            Err(caught) => Err(caught),
         };
-        self.assign(from, &scope);
-        from["Next"].as_str()
+        let Err(caught) = leaves else {
+            return Ok(state["Next"].as_str());
+        };
+        let told = format_args!("{name} ends with {}", caught.name);
+        self.sim.tell(&self.actor, told);
+        self.blame(name, &caught);
+        let mut catches = state["Catch"].as_array().into_iter().flatten();
+        let Some(catch) = catches.find(|catch| names(catch, &caught.name)) else {
+            return Err(caught);
+        };
+        let output = json!({ "Error": caught.name, "Cause": caught.cause });
+        self.leave(catch, &json!({ "errorOutput": output }))?;
+        Ok(catch["Next"].as_str())
     }
 
-    fn assign(&mut self, from: &Value, scope: &Value) {
-        if let Some(Value::Object(assigned)) = from.get("Assign").map(|it| self.fill(it, scope)) {
+    /// Sets the variables and writes the output of a state, or of a catch.
+    fn leave(&mut self, from: &Value, states: &Value) -> Result<(), Caught> {
+        let mut scope = states.clone();
+        scope["context"] = self.context("");
+        let assigned = self.fill(&from["Assign"], &scope)?;
+        self.fill(&from["Output"], &scope)?;
+        if let Value::Object(assigned) = assigned {
             self.variables.extend(assigned);
         }
+        Ok(())
     }
 
     /// What entitles the order to need attention.
@@ -313,11 +325,18 @@ impl Execution {
             .insert(reason);
     }
 
-    fn choose(&self, state: &Value, scope: &Value) -> Option<usize> {
-        let choices = state["Choices"].as_array()?;
-        choices
-            .iter()
-            .position(|choice| self.fill(&choice["Condition"], scope) == true)
+    /// The number of the first choice whose condition holds.
+    fn choose(&self, state: &Value) -> Result<Value, Caught> {
+        let scope = json!({ "context": self.context("") });
+        let choices = state["Choices"].as_array().into_iter().flatten();
+        for (index, choice) in choices.enumerate() {
+            match self.fill(&choice["Condition"], &scope)? {
+                Value::Bool(false) => {}
+                Value::Bool(true) => return Ok(index.into()),
+                other => return Err(Caught::expression(&format!("{other} is no condition"))),
+            }
+        }
+        Ok(Value::Null)
     }
 
     /// A task, and again as its retriers say.
@@ -357,7 +376,8 @@ impl Execution {
                 self.ask(name, state, fails, has_effect).await
             }
             "arn:aws:states:::dynamodb:updateItem" => {
-                let written = !has_effect || self.update(&arguments());
+                let arguments = arguments()?;
+                let written = !has_effect || self.update(&arguments)?;
                 self.sim.check();
                 match (fails, written) {
                     (true, _) => Err(Caught::new(
@@ -372,11 +392,11 @@ impl Execution {
                 "DynamoDB.InternalServerErrorException",
                 "injected",
             )),
-            "arn:aws:states:::dynamodb:getItem" => Ok(self.read_order(&arguments())),
+            "arn:aws:states:::dynamodb:getItem" => self.read_order(&arguments()?),
             "arn:aws:states:::aws-sdk:dynamodb:batchGetItem" if fails => {
                 Err(Caught::new("DynamoDb.DynamoDbException", "injected"))
             }
-            "arn:aws:states:::aws-sdk:dynamodb:batchGetItem" => Ok(self.read(&arguments())),
+            "arn:aws:states:::aws-sdk:dynamodb:batchGetItem" => Ok(self.read(&arguments()?)),
             other => unknown("resource", other),
         }
     }
@@ -391,7 +411,8 @@ impl Execution {
     ) -> Result<Value, Caught> {
         let (token, answered) = self.open_task(name);
         let scope = json!({ "context": self.context(&token) });
-        let arguments = self.fill(&state["Arguments"], &scope);
+        let filled = self.fill(&state["Arguments"], &scope);
+        let arguments = filled.inspect_err(|_| drop(self.close_task(&token)))?;
         if has_effect {
             bus::publish(&self.sim, &Arc::from(text(&arguments["Message"])));
         }
@@ -434,11 +455,12 @@ impl Execution {
     }
 
     /// Writes into the order's item; `false` where a condition does not hold.
-    fn update(&self, arguments: &Value) -> bool {
+    fn update(&self, arguments: &Value) -> Result<bool, Caught> {
         let values = &arguments["ExpressionAttributeValues"];
-        let order = text(&arguments["Key"]["orderId"]["S"]).parse();
-        let order: OrderId =
-            order.unwrap_or_else(|_| unknown("order", &arguments["Key"].to_string()));
+        // All conditions are of an order that was placed.
+        let Some(order) = self.placed(arguments)? else {
+            return Ok(false);
+        };
         let conditions = arguments["ConditionExpression"]
             .as_str()
             .unwrap_or_default();
@@ -457,7 +479,20 @@ impl Execution {
                 what.as_deref().unwrap_or("no event")
             ),
         );
-        is_written
+        Ok(is_written)
+    }
+
+    /// The order that a key means, if one was placed under it.
+    fn placed(&self, arguments: &Value) -> Result<Option<OrderId>, Caught> {
+        let Some(key) = arguments["Key"]["orderId"]["S"].as_str() else {
+            return Err(Caught::runtime("a key of type S takes a string"));
+        };
+        if key.is_empty() {
+            let name = "DynamoDB.AmazonDynamoDBException";
+            return Err(Caught::new(name, "a key is not empty"));
+        }
+        let order = key.parse().ok();
+        Ok(order.filter(|order| self.sim.world().orders().contains(order)))
     }
 
     fn condition(&self, condition: &str) -> OrderCondition {
@@ -472,12 +507,11 @@ impl Execution {
     }
 
     /// The order's item, as far as a machine reads it; an empty answer where none was placed.
-    fn read_order(&self, arguments: &Value) -> Value {
-        let order = text(&arguments["Key"]["orderId"]["S"]).parse::<OrderId>();
-        match order.is_ok_and(|order| self.sim.world().orders().contains(&order)) {
-            true => json!({ "Item": { "customerId": { "S": "the customer" } } }),
-            false => json!({}),
-        }
+    fn read_order(&self, arguments: &Value) -> Result<Value, Caught> {
+        Ok(match self.placed(arguments)? {
+            Some(_) => json!({ "Item": { "customerId": { "S": "the customer" } } }),
+            None => json!({}),
+        })
     }
 
     /// The states of the records.
@@ -501,22 +535,22 @@ impl Execution {
     }
 
     /// A value with all its expressions evaluated.
-    fn fill(&self, value: &Value, scope: &Value) -> Value {
+    fn fill(&self, value: &Value, scope: &Value) -> Result<Value, Caught> {
         match value {
             Value::String(text) => {
                 match text.strip_prefix("{%").and_then(|it| it.strip_suffix("%}")) {
                     Some(expression) => evaluate(expression.trim(), scope, &self.variables),
-                    None => value.clone(),
+                    None => Ok(value.clone()),
                 }
             }
             Value::Array(items) => items.iter().map(|item| self.fill(item, scope)).collect(),
             Value::Object(members) => {
                 let filled = members
                     .iter()
-                    .map(|(name, it)| (name.clone(), self.fill(it, scope)));
-                Value::Object(filled.collect())
+                    .map(|(name, it)| Ok((name.clone(), self.fill(it, scope)?)));
+                Ok(Value::Object(filled.collect::<Result<_, Caught>>()?))
             }
-            other => other.clone(),
+            other => Ok(other.clone()),
         }
     }
 }
@@ -583,7 +617,11 @@ fn write(expression: &str, values: &Value) -> OrderWrite {
 
 /// Evaluates JSONata. `$parse` is of Step Functions; the texts that it could be asked
 /// to parse are parsed beforehand.
-fn evaluate(expression: &str, states: &Value, variables: &Map<String, Value>) -> Value {
+fn evaluate(
+    expression: &str,
+    states: &Value,
+    variables: &Map<String, Value>,
+) -> Result<Value, Caught> {
     let mut input = variables.clone();
     let mut whole =
         "($states := states; $parse := function($text) { $lookup($$.parsed, $text) }; ".to_owned();
@@ -599,10 +637,16 @@ fn evaluate(expression: &str, states: &Value, variables: &Map<String, Value>) ->
     let arena = Bump::new();
     let jsonata = JsonAta::new(&whole, &arena)
         .unwrap_or_else(|error| unknown("expression", &format!("{expression}: {error}")));
+    let failed = |why: String| Caught::expression(&format!("{expression}: {why}"));
     let value = jsonata.evaluate(Some(&Value::Object(input).to_string()), None);
-    let value =
-        value.unwrap_or_else(|error| unknown("expression", &format!("{expression}: {error}")));
-    in_order(serde_json::from_str(&value.serialize(false)).unwrap_or_default())
+    let value = value.map_err(|error| failed(error.to_string()))?;
+    if value.is_undefined() {
+        return Err(failed("it gives nothing".to_owned()));
+    }
+    let value = serde_json::from_str(&value.serialize(false));
+    value
+        .map(in_order)
+        .map_err(|error| failed(error.to_string()))
 }
 
 /// Every text in a value that is a JSON object, with that object.
@@ -631,10 +675,9 @@ fn in_order(value: Value) -> Value {
 }
 
 fn names(handler: &Value, error: &str) -> bool {
-    let errors = handler["ErrorEquals"].as_array().into_iter().flatten();
-    errors
-        .into_iter()
-        .any(|it| it == error || it == "States.ALL")
+    let mut errors = handler["ErrorEquals"].as_array().into_iter().flatten();
+    let for_all = error != "States.Runtime";
+    errors.any(|it| it == error || (for_all && it == "States.ALL"))
 }
 
 fn text(value: &Value) -> &str {

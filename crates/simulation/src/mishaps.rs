@@ -158,6 +158,18 @@ impl Mix {
         }
     }
 
+    /// One order, and nothing goes wrong but these mishaps, which always happen.
+    pub(crate) fn one_order(always: &[Mishap]) -> Self {
+        Self {
+            rates: Mishap::ALL.map(|it| if always.contains(&it) { 1.0 } else { 0.0 }),
+            orders: 1,
+            stormy_for: Duration::ZERO,
+            pieces: 1000,
+            special: 0.0,
+            operators_every: Duration::MAX,
+        }
+    }
+
     /// How likely a mishap is, each time that it can happen.
     pub(crate) fn rate(&self, mishap: Mishap) -> f64 {
         self.rates[mishap as usize]

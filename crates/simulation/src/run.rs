@@ -57,32 +57,17 @@ pub fn trace(seed: u64, settings: &Settings, order: Option<&str>) -> (Outcome, S
     simulate(seed, settings, true, |sim| tell(sim, seed, order))
 }
 
-#[allow(
-    clippy::expect_used,
-    reason = "a simulation without a runtime simulates nothing"
-)]
 fn simulate<T>(
     seed: u64,
     settings: &Settings,
     is_kept: bool,
     told: impl FnOnce(&Sim) -> T,
 ) -> (Outcome, T) {
-    message_worker::emf::silence();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without I/O can be built");
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
+    in_simulated_time(async || {
         let mut random = Rng::with_seed(seed);
         let mix = Mix::draw(&mut random, settings.orders);
         let sim = Sim::new(random, mix, Story::new(is_kept));
-        tokio::select! {
-            biased;
-            () = sim.violated() => {}
-            () = whole(&sim) => {}
-        }
+        until_violated(&sim, whole(&sim)).await;
         let told = told(&sim);
         let (orders, lasted) = (sim.world().orders().len(), sim.elapsed());
         let violation = sim.violation();
@@ -97,6 +82,29 @@ fn simulate<T>(
         };
         (outcome, told)
     })
+}
+
+/// Time passes only where nothing else can happen.
+#[allow(
+    clippy::expect_used,
+    reason = "a simulation without a runtime simulates nothing"
+)]
+pub(crate) fn in_simulated_time<T>(work: impl AsyncFnOnce() -> T) -> T {
+    message_worker::emf::silence();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O can be built");
+    tokio::task::LocalSet::new().block_on(&runtime, work())
+}
+
+pub(crate) async fn until_violated(sim: &Sim, work: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = sim.violated() => {}
+        () = work => {}
+    }
 }
 
 /// First things go wrong; then nothing does any more, and everything must come to rest.
