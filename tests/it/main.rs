@@ -16,6 +16,7 @@ mod drain;
 mod duplicates;
 mod ended;
 mod failures;
+mod hostile_store;
 mod intake;
 mod notices;
 mod operator_edit;

@@ -62,10 +62,12 @@ Exit codes:
 pub(crate) enum Failure {
     #[error("{0}")]
     Input(String),
-    #[error("no AWS credentials were found")]
+    #[error("no AWS credentials can be used")]
     NoCredentials(#[source] Option<BoxError>),
     #[error("no AWS region is set")]
     NoRegion,
+    #[error("the AWS settings cannot be used: {0}")]
+    Settings(String),
     #[error("AWS does not accept these credentials ({code})")]
     CredentialsRejected { code: String },
     #[error("{operation} was denied: {message}")]
@@ -151,6 +153,7 @@ impl Failure {
             Self::OutputClosed => Exit::Ok,
             Self::NoCredentials(_)
             | Self::NoRegion
+            | Self::Settings(_)
             | Self::CredentialsRejected { .. }
             | Self::AccessDenied { .. }
             | Self::NoSuchStack { .. }
@@ -170,6 +173,10 @@ impl Failure {
             Self::NoRegion => {
                 Some("give --region, or set AWS_REGION or a region in the profile".to_owned())
             }
+            Self::Settings(_) => Some(
+                "mend it where it is set: in a variable AWS_…, or in the configuration files"
+                    .to_owned(),
+            ),
             Self::CredentialsRejected { .. } => Some(
                 "they may be expired, mistyped or of another account; \
                  check --profile (AWS_PROFILE) and --endpoint-url (AWS_ENDPOINT_URL)"

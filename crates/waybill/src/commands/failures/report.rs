@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::store::Changed;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, note};
+use crate::output::{Output, note, printable};
 
 /// What is printed.
 #[derive(Debug, Default, Serialize)]
@@ -41,7 +41,7 @@ impl Report {
     pub(super) fn print(self, done: &str, output: Output) -> Result<Exit, Failure> {
         output.result(&self, |report| format!("{done} {}", report.changed.len()))?;
         for refusal in &self.refused {
-            note(&format!("{}: {}", refusal.id, refusal.why));
+            note(&printable(&format!("{}: {}", refusal.id, refusal.why)));
         }
         if !self.missing.is_empty() {
             return Err(Failure::NotInStore(self.missing));

@@ -52,6 +52,7 @@ impl Arguments {
             .iter()
             .filter(|event| event.sequence >= self.from);
         let wanted: Vec<_> = wanted.collect();
+        all_are_events(self.id, &wanted)?;
         if self.yes {
             let sns = Sns::new(deployment.config());
             // One after the other, so that they stay in order as far as the bus keeps it.
@@ -69,6 +70,23 @@ impl Arguments {
             note("nothing was published; repeat it with --yes");
         }
         Ok(Exit::Ok)
+    }
+}
+
+/// Before any of them is published: what is no event would be poison for every consumer.
+fn all_are_events(order: OrderId, wanted: &[&StoredEvent]) -> Result<(), Failure> {
+    let unreadable = wanted.iter().filter(|event| !event.is_event_of(order));
+    let unreadable: Vec<_> = unreadable.map(|event| event.sequence.to_string()).collect();
+    match unreadable.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::NotAllowed(
+            format!(
+                "the timeline holds no event of this order at {}, so none was published; \
+                 --from begins after it, and what is stored there wants mending",
+                unreadable.join(", ")
+            ),
+            None,
+        )),
     }
 }
 

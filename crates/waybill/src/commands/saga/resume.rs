@@ -18,7 +18,7 @@ use crate::cli::Context;
 use crate::deployment::Deployment;
 use crate::failure::{Exit, Failure};
 use crate::operator::operator;
-use crate::output::{Output, note, printable, spinner};
+use crate::output::{Output, Spinner, note, printable};
 use crate::records::audit;
 use crate::records::executions::{self, Execution};
 use crate::records::order::{Reason, StoredOrder};
@@ -207,9 +207,9 @@ impl Arguments {
             // A time limit beyond what the clock can hold is no limit.
             Instant::now().checked_add(Duration::from_secs(seconds))
         });
-        let spinner = spinner(format!("attempt {}", attempt.name));
+        let spinner = Spinner::new(&format!("attempt {}", attempt.name));
         let ended = resume.ended(attempt, deadline).await;
-        spinner.finish_and_clear();
+        spinner.finish();
         let ended = ended?;
         let (order, _) = resume.look().await?;
         resumed.status = order.status_name();

@@ -12,10 +12,16 @@ use serde::Serialize;
 use super::CONCURRENCY;
 use super::levels::{self, Level};
 use crate::cli::Context;
-use crate::commands::read_input;
+use crate::commands::input::{self, Limit};
 use crate::failure::{Exit, Failure};
 use crate::items;
 use crate::output::{Column, progress_bar, table};
+
+/// Some hundred thousand articles.
+const LIMIT: Limit = Limit {
+    bytes: 8 * 1024 * 1024,
+    what: "a stock file",
+};
 
 /// `waybill stock seed FILE`
 #[derive(Debug, Args)]
@@ -54,9 +60,9 @@ enum Action {
 
 impl Arguments {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let content = read_input(&self.file)?;
+        let content = input::read(&self.file, LIMIT)?;
         let levels = levels::read(&content)
-            .map_err(|error| Failure::Input(format!("{}: {error}", self.file.display())))?;
+            .map_err(|error| input::not_json(&input::name(&self.file), &content, &error))?;
         let deployment = context.settings.deployment().await?;
         let stock = deployment.output("StockTableName")?;
         let client = deployment.dynamodb();
