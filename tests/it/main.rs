@@ -24,6 +24,7 @@ mod operator_replay;
 mod operator_rights;
 mod operator_scene;
 mod operator_store;
+mod operator_writes;
 mod permissions;
 mod poison;
 mod proxy;

@@ -1,4 +1,5 @@
-//! The rights that docs/operations.md names for each command are enough, and are needed.
+//! The rights that docs/operations.md names for each command that looks are enough, and are
+//! needed. Those that write are in `operator_writes`.
 
 use std::collections::BTreeSet;
 
@@ -19,15 +20,19 @@ struct Operator<'a> {
 }
 
 /// Operations of one service on some resources.
-#[derive(Clone)]
-struct Right {
-    service: &'static str,
-    operations: Vec<&'static str>,
+#[derive(Debug, Clone)]
+pub(crate) struct Right {
+    pub(crate) service: &'static str,
+    pub(crate) operations: Vec<&'static str>,
     resources: Vec<String>,
 }
 
 impl Right {
-    fn of(service: &'static str, operations: &[&'static str], resources: Vec<String>) -> Self {
+    pub(crate) fn of(
+        service: &'static str,
+        operations: &[&'static str],
+        resources: Vec<String>,
+    ) -> Self {
         let operations = operations.to_vec();
         Self {
             service,
@@ -42,7 +47,7 @@ impl Right {
     }
 }
 
-fn policy(rights: &[Right], environment: &Environment) -> String {
+pub(crate) fn policy(rights: &[Right], environment: &Environment) -> String {
     let (region, account) = (environment.region(), environment.account());
     let stack = format!(
         "arn:aws:cloudformation:{region}:{account}:stack/{}/*",
@@ -80,7 +85,7 @@ fn policy(rights: &[Right], environment: &Environment) -> String {
 }
 
 /// The operations in a command's row of the document.
-fn documented(row: &str) -> BTreeSet<&str> {
+pub(crate) fn documented(row: &str) -> BTreeSet<&str> {
     let begins = format!("| `{row}`");
     let line = DOCUMENT.lines().find(|line| line.starts_with(&begins));
     let line = line.unwrap_or_else(|| panic!("docs/operations.md has no row {begins}"));

@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{BillingMode, GlobalSecondaryIndex, TableDescription};
 use serde_json::{Map, Value, json};
 
-use crate::{Environment, QUICKLY, unique, wait_until};
+use crate::{Environment, QUICKLY, Request, unique, wait_until};
 
 /// Tables and a dead-letter queue of one's own, under a stack that names them.
 #[derive(Debug)]
@@ -12,10 +12,19 @@ pub struct Twin {
     /// The twin, as any deployment.
     pub environment: Environment,
     tables: Vec<String>,
+    mapping: String,
 }
 
+/// The queues that a twin has for itself: output, resource and the end of the name.
+const QUEUES: [(&str, &str, &str); 3] = [
+    ("PaymentQueueUrl", "Queue", "payment"),
+    ("PaymentDlqUrl", "Dlq", "payment-dlq"),
+    ("NotifyQueueUrl", "Notify", "notify"),
+];
+
 impl Twin {
-    /// Makes a twin of a deployment. No function reads its tables or its queue.
+    /// Makes a twin of a deployment. No function reads its tables, and nothing is put into
+    /// the queue that its mapping reads.
     ///
     /// # Panics
     /// Where it cannot be made.
@@ -35,18 +44,23 @@ impl Twin {
             };
             outputs.insert(output.clone(), json!({ "Value": value }));
         }
-        outputs.insert(
-            "PaymentDlqUrl".to_owned(),
-            json!({ "Value": { "Ref": "Dlq" } }),
-        );
-        let queue = json!({
-            "Type": "AWS::SQS::Queue", "Properties": { "QueueName": format!("{name}-payment-dlq") },
-        });
-        let template = json!({ "Resources": { "Dlq": queue }, "Outputs": outputs });
+        let mut resources = Map::new();
+        for (output, resource, queue) in QUEUES {
+            let queue = json!({ "QueueName": format!("{name}-{queue}") });
+            resources.insert(
+                resource.to_owned(),
+                json!({ "Type": "AWS::SQS::Queue", "Properties": queue }),
+            );
+            outputs.insert(output.to_owned(), json!({ "Value": { "Ref": resource } }));
+        }
+        let mapping = copy_mapping(environment, &name).await;
+        outputs.insert("NotifyMappingId".to_owned(), json!({ "Value": mapping }));
+        let template = json!({ "Resources": resources, "Outputs": outputs });
         create_stack(environment, &name, &template).await;
         Self {
             environment: Environment::connect_to(name).await,
             tables,
+            mapping,
         }
     }
 
@@ -59,9 +73,37 @@ impl Twin {
             let deleted = self.environment.dynamodb.delete_table().table_name(table);
             deleted.send().await.expect("the twin's table goes");
         }
+        let request = Request {
+            method: "DELETE",
+            ..Request::get(format!("{MAPPINGS}/{}", self.mapping))
+        };
+        let deleted = self.environment.call("lambda", &request).await;
+        assert!(deleted.status < 300, "the mapping: {}", deleted.text());
         let stack = self.environment.stack();
         stack_call(&self.environment, "DeleteStack", &[("StackName", stack)]).await;
     }
+}
+
+const MAPPINGS: &str = "/2015-03-31/event-source-mappings";
+
+/// A mapping of the notifier's from a queue that stays empty.
+async fn copy_mapping(environment: &Environment, name: &str) -> String {
+    let path = format!("{MAPPINGS}/{}", environment.output("NotifyMappingId"));
+    let original = environment.call("lambda", &Request::get(path)).await.json();
+    let queue = environment.sqs.create_queue();
+    let queue = queue.queue_name(format!("{name}-mapped"));
+    queue.send().await.expect("a queue");
+    let (region, account) = (environment.region(), environment.account());
+    let mapping = json!({
+        "FunctionName": original["FunctionArn"], "BatchSize": 10, "Enabled": true,
+        "EventSourceArn": format!("arn:aws:sqs:{region}:{account}:{name}-mapped"),
+        "ScalingConfig": original["ScalingConfig"],
+    });
+    let request = Request::post(MAPPINGS, mapping.to_string());
+    let made = environment.call("lambda", &request).await;
+    assert!(made.status < 300, "no mapping: {}", made.text());
+    let id = made.json()["UUID"].as_str().map(str::to_owned);
+    id.expect("the mapping's id")
 }
 
 /// A table with the keys and indexes of another, and without its stream.

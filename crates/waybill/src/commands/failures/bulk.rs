@@ -266,10 +266,16 @@ async fn change_some(
     let mut changes = stream::iter(ids)
         .map(|id| async move { Ok::<_, Failure>((id, store.change(id, change, by).await?)) })
         .buffered(CONCURRENCY);
-    while let Some((id, changed)) = changes.try_next().await? {
-        report.add(id.as_str(), &changed);
+    loop {
+        match changes.try_next().await {
+            Ok(Some((id, changed))) => report.add(id.as_str(), &changed),
+            Ok(None) => return Ok(()),
+            Err(failure) => {
+                report.broken_off();
+                return Err(failure);
+            }
+        }
     }
-    Ok(())
 }
 
 fn keep(text: &str) -> Result<Duration, String> {

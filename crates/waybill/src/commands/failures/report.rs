@@ -32,6 +32,16 @@ impl Report {
         }
     }
 
+    /// Says what was done before an error ended it.
+    pub(super) fn broken_off(&self) {
+        if let done @ 1.. = self.changed.len() {
+            note(&format!(
+                "{done} were changed before the error, and stay so; repeat it for the rest: \
+                 what is changed already is left alone"
+            ));
+        }
+    }
+
     /// Whether nothing was to be changed.
     pub(super) fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.refused.is_empty() && self.missing.is_empty()

@@ -57,7 +57,8 @@ impl Arguments {
             let sns = Sns::new(deployment.config());
             // One after the other, so that they stay in order as far as the bus keeps it.
             for event in &wanted {
-                publish(&sns, bus, event).await?;
+                let published = publish(&sns, bus, event).await;
+                published.inspect_err(|_| self.broken_off(event, &wanted))?;
             }
         }
         let republished = Republished {
@@ -70,6 +71,22 @@ impl Arguments {
             note("nothing was published; repeat it with --yes");
         }
         Ok(Exit::Ok)
+    }
+}
+
+impl Arguments {
+    /// Says what was published before an error ended it.
+    fn broken_off(&self, at: &StoredEvent, wanted: &[&StoredEvent]) {
+        let (id, sequence) = (self.id, at.sequence);
+        if wanted
+            .first()
+            .is_some_and(|first| first.sequence < sequence)
+        {
+            note(&format!(
+                "the events before {sequence} were published; to go on: \
+                 waybill order republish {id} --from {sequence} --yes"
+            ));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use clap::Args;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
 use super::CONCURRENCY;
@@ -15,7 +15,7 @@ use crate::cli::Context;
 use crate::commands::input::{self, Limit};
 use crate::failure::{Exit, Failure};
 use crate::items;
-use crate::output::{Column, progress_bar, table};
+use crate::output::{Column, note, progress_bar, table};
 
 /// Some hundred thousand articles.
 const LIMIT: Limit = Limit {
@@ -67,15 +67,30 @@ impl Arguments {
         let stock = deployment.output("StockTableName")?;
         let client = deployment.dynamodb();
         let bar = progress_bar(levels.len() as u64, "seeding");
-        let changes: Vec<Change> = stream::iter(&levels)
+        let mut seeded = Seeded { stock: Vec::new() };
+        let mut changes = stream::iter(&levels)
             .map(|level| seed(&client, stock, level, self.if_absent))
-            .buffered(CONCURRENCY)
-            .inspect(|_| bar.inc(1))
-            .try_collect()
-            .await?;
+            .buffered(CONCURRENCY);
+        while let Some(change) = changes.next().await {
+            let change = change.inspect_err(|_| seeded.broken_off(levels.len()))?;
+            seeded.stock.push(change);
+            bar.inc(1);
+        }
         bar.finish_and_clear();
-        context.output.result(&Seeded { stock: changes }, text)?;
+        context.output.result(&seeded, text)?;
         Ok(Exit::Ok)
+    }
+}
+
+impl Seeded {
+    /// Says what was done before an error ended it.
+    fn broken_off(&self, all: usize) {
+        if let done @ 1.. = self.stock.len() {
+            note(&format!(
+                "{done} of {all} articles were seeded before the error, and stay so; \
+                 repeat it: an article that is seeded twice is seeded once"
+            ));
+        }
     }
 }
 
