@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use waybill_tests::{Environment, Order, StockLevel, unique};
 
+use crate::operator_writes::waiting;
 use crate::permissions::{Person, Resources};
 
 const DOCUMENT: &str = include_str!("../../docs/operations.md");
@@ -157,7 +158,61 @@ async fn every_command_that_looks_works_with_the_rights_of_its_row_and_says_whic
         format!("{}:*", machine.replace(":stateMachine:", ":execution:"))
     });
 
+    let failure = waiting(&environment).await;
+    let failure_id = failure.id.to_string();
+    let list = || {
+        vec![
+            Right::of(
+                "dynamodb",
+                &["GetItem"],
+                tables(&["Failures", "FailureGroups"]),
+            ),
+            query(vec![index("Failures", "*"), table("Replays")]),
+        ]
+    };
+
     let operators = [
+        Operator {
+            row: "failures show",
+            arguments: vec!["failures", "show", &failure_id],
+            rights: vec![Right::of(
+                "dynamodb",
+                &["GetItem"],
+                tables(&["Failures", "Orders"]),
+            )],
+            always: &["GetItem"],
+        },
+        Operator {
+            row: "failures list",
+            arguments: vec!["failures", "export"],
+            rights: list(),
+            always: &["Query"],
+        },
+        Operator {
+            row: "saga explain",
+            arguments: vec!["saga", "explain", &id],
+            rights: vec![
+                Right::of(
+                    "dynamodb",
+                    &["GetItem"],
+                    tables(&["Orders", "Idempotency", "Circuits"]),
+                ),
+                query(vec![index("Failures", "by-order")]),
+                Right::of(
+                    "states",
+                    &["DescribeExecution", "GetExecutionHistory"],
+                    vec![machines[0].clone()],
+                ),
+                mapping(),
+            ],
+            always: &[
+                "GetItem",
+                "Query",
+                "DescribeExecution",
+                "GetExecutionHistory",
+                "GetEventSourceMapping",
+            ],
+        },
         Operator {
             row: "order list",
             arguments: vec!["order", "list", "--status", "completed"],
@@ -224,14 +279,7 @@ async fn every_command_that_looks_works_with_the_rights_of_its_row_and_says_whic
         Operator {
             row: "failures list",
             arguments: vec!["failures", "list"],
-            rights: vec![
-                Right::of(
-                    "dynamodb",
-                    &["GetItem"],
-                    tables(&["Failures", "FailureGroups"]),
-                ),
-                query(vec![index("Failures", "*"), table("Replays")]),
-            ],
+            rights: list(),
             always: &["Query"],
         },
         Operator {
@@ -256,4 +304,5 @@ async fn every_command_that_looks_works_with_the_rights_of_its_row_and_says_whic
     for operator in &operators {
         check(&environment, operator).await;
     }
+    environment.forget_failures(&failure.letter.body).await;
 }

@@ -2,6 +2,7 @@
 //! without one of these they say which, and leave nothing half done that they do not tell of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use contracts::Timestamp;
@@ -162,6 +163,11 @@ async fn item(environment: &Environment, stem: &str, key: &str, value: &str) -> 
     format!("{fields:?}")
 }
 
+/// Where the files of a twin's test are.
+fn folder(environment: &Environment) -> PathBuf {
+    std::env::temp_dir().join(environment.stack())
+}
+
 struct Seed<'a>(&'a Environment);
 
 impl Deed for Seed<'_> {
@@ -175,7 +181,7 @@ impl Deed for Seed<'_> {
 
     async fn task(&self) -> Task {
         let sku = unique("MUG");
-        let file = std::env::temp_dir().join(format!("waybill-test-{sku}.json"));
+        let file = folder(self.0).join(format!("{sku}.json"));
         std::fs::write(&file, json!({ &sku: 7 }).to_string()).unwrap();
         Task::new(&["stock", "seed", &file.display().to_string()], &sku)
     }
@@ -245,7 +251,7 @@ struct ToFailure<'a> {
 }
 
 /// A charge that waits in the store, under an error name of its own.
-async fn waiting(environment: &Environment) -> Failure {
+pub(crate) async fn waiting(environment: &Environment) -> Failure {
     let order = Uuid::new_v4().to_string();
     let mut charge = messages::command(
         &order,
@@ -535,6 +541,7 @@ impl Deed for Republish<'_> {
 async fn commands_that_write_need_the_rights_of_their_row_and_leave_nothing_half_done() {
     let twin = Twin::of(&Environment::connect().await).await;
     let environment = &twin.environment;
+    std::fs::create_dir(folder(environment)).unwrap();
     let changes = [
         Change::Note,
         Change::Edit,
@@ -575,6 +582,7 @@ async fn commands_that_write_need_the_rights_of_their_row_and_leave_nothing_half
     let mut used = vec![seed, group, republish];
     used.extend([failures, outages, notifier].into_iter().flatten());
     all_that_is_documented_is_used(used);
+    std::fs::remove_dir_all(folder(environment)).unwrap();
     twin.leave().await;
 }
 
