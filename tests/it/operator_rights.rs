@@ -1,10 +1,12 @@
-//! The rights that docs/operations.md names for each command are enough, and are needed.
+//! The rights that docs/operations.md names for each command that looks are enough, and are
+//! needed. Those that write are in `operator_writes`.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use waybill_tests::{Environment, Order, StockLevel, unique};
 
+use crate::operator_writes::waiting;
 use crate::permissions::{Person, Resources};
 
 const DOCUMENT: &str = include_str!("../../docs/operations.md");
@@ -19,15 +21,19 @@ struct Operator<'a> {
 }
 
 /// Operations of one service on some resources.
-#[derive(Clone)]
-struct Right {
-    service: &'static str,
-    operations: Vec<&'static str>,
+#[derive(Debug, Clone)]
+pub(crate) struct Right {
+    pub(crate) service: &'static str,
+    pub(crate) operations: Vec<&'static str>,
     resources: Vec<String>,
 }
 
 impl Right {
-    fn of(service: &'static str, operations: &[&'static str], resources: Vec<String>) -> Self {
+    pub(crate) fn of(
+        service: &'static str,
+        operations: &[&'static str],
+        resources: Vec<String>,
+    ) -> Self {
         let operations = operations.to_vec();
         Self {
             service,
@@ -42,7 +48,7 @@ impl Right {
     }
 }
 
-fn policy(rights: &[Right], environment: &Environment) -> String {
+pub(crate) fn policy(rights: &[Right], environment: &Environment) -> String {
     let (region, account) = (environment.region(), environment.account());
     let stack = format!(
         "arn:aws:cloudformation:{region}:{account}:stack/{}/*",
@@ -80,7 +86,7 @@ fn policy(rights: &[Right], environment: &Environment) -> String {
 }
 
 /// The operations in a command's row of the document.
-fn documented(row: &str) -> BTreeSet<&str> {
+pub(crate) fn documented(row: &str) -> BTreeSet<&str> {
     let begins = format!("| `{row}`");
     let line = DOCUMENT.lines().find(|line| line.starts_with(&begins));
     let line = line.unwrap_or_else(|| panic!("docs/operations.md has no row {begins}"));
@@ -152,7 +158,61 @@ async fn every_command_that_looks_works_with_the_rights_of_its_row_and_says_whic
         format!("{}:*", machine.replace(":stateMachine:", ":execution:"))
     });
 
+    let failure = waiting(&environment).await;
+    let failure_id = failure.id.to_string();
+    let list = || {
+        vec![
+            Right::of(
+                "dynamodb",
+                &["GetItem"],
+                tables(&["Failures", "FailureGroups"]),
+            ),
+            query(vec![index("Failures", "*"), table("Replays")]),
+        ]
+    };
+
     let operators = [
+        Operator {
+            row: "failures show",
+            arguments: vec!["failures", "show", &failure_id],
+            rights: vec![Right::of(
+                "dynamodb",
+                &["GetItem"],
+                tables(&["Failures", "Orders"]),
+            )],
+            always: &["GetItem"],
+        },
+        Operator {
+            row: "failures list",
+            arguments: vec!["failures", "export"],
+            rights: list(),
+            always: &["Query"],
+        },
+        Operator {
+            row: "saga explain",
+            arguments: vec!["saga", "explain", &id],
+            rights: vec![
+                Right::of(
+                    "dynamodb",
+                    &["GetItem"],
+                    tables(&["Orders", "Idempotency", "Circuits"]),
+                ),
+                query(vec![index("Failures", "by-order")]),
+                Right::of(
+                    "states",
+                    &["DescribeExecution", "GetExecutionHistory"],
+                    vec![machines[0].clone()],
+                ),
+                mapping(),
+            ],
+            always: &[
+                "GetItem",
+                "Query",
+                "DescribeExecution",
+                "GetExecutionHistory",
+                "GetEventSourceMapping",
+            ],
+        },
         Operator {
             row: "order list",
             arguments: vec!["order", "list", "--status", "completed"],
@@ -219,14 +279,7 @@ async fn every_command_that_looks_works_with_the_rights_of_its_row_and_says_whic
         Operator {
             row: "failures list",
             arguments: vec!["failures", "list"],
-            rights: vec![
-                Right::of(
-                    "dynamodb",
-                    &["GetItem"],
-                    tables(&["Failures", "FailureGroups"]),
-                ),
-                query(vec![index("Failures", "*"), table("Replays")]),
-            ],
+            rights: list(),
             always: &["Query"],
         },
         Operator {
@@ -251,4 +304,5 @@ async fn every_command_that_looks_works_with_the_rights_of_its_row_and_says_whic
     for operator in &operators {
         check(&environment, operator).await;
     }
+    environment.forget_failures(&failure.letter.body).await;
 }

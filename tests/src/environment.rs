@@ -106,6 +106,10 @@ impl Environment {
         }
     }
 
+    pub(crate) fn outputs(&self) -> &HashMap<String, String> {
+        &self.outputs
+    }
+
     /// The URL of a consumer's queue.
     pub fn queue(&self, consumer: &str) -> &str {
         self.output(&format!("{consumer}QueueUrl"))

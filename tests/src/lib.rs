@@ -32,6 +32,7 @@ mod queues;
 mod records;
 mod store;
 mod tap;
+mod twin;
 mod wait;
 
 pub use api::{Answer, OrderView};
@@ -45,4 +46,5 @@ pub use program::Ran;
 pub use queues::QueuedMessage;
 pub use records::{AuditEntry, Effect, LostCapture, StockLevel};
 pub use tap::{Captured, Notice, Tap};
+pub use twin::Twin;
 pub use wait::{QUICKLY, SLOWLY, wait_until};

@@ -57,6 +57,15 @@ impl Environment {
         self.ran(command).await
     }
 
+    /// Runs `waybill` for this deployment, whichever the environment's variables name.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub async fn waybill_here(&self, arguments: &[&str]) -> Ran {
+        self.run_waybill(arguments, &["--stack", self.stack()])
+            .await
+    }
+
     async fn run_waybill(&self, arguments: &[&str], more: &[&str]) -> Ran {
         let mut command = Command::new("waybill");
         command.args(arguments).args(more);

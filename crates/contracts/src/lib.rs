@@ -20,7 +20,9 @@ pub use command::{Command, CommandMessage};
 pub use envelope::{ContractError, Envelope, JsonFault, MessageType, TaskToken, TraceParent, peek};
 pub use event::{Event, EventMessage, Lineage, Reason, StoredEvent};
 pub use json::{DuplicateKeys, parse_strict};
-pub use order_request::{Fault, RequestError, fingerprint, parse_order, write_order};
+pub use order_request::{
+    Fault, MAX_ORDER_BYTES, RequestError, fingerprint, parse_order, write_order,
+};
 pub use results::{charge, reservation, shipment, undo};
 pub use timestamp::{NotATimestamp, Timestamp};
 pub use upcast::newest_version;

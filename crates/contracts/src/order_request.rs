@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::json::{parse_strict, whole};
 use crate::wire::OrderWire;
 
+/// The largest request, in bytes, that the API reads.
+pub const MAX_ORDER_BYTES: usize = 64 * 1024;
+
 /// One fault of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {

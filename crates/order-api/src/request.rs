@@ -3,13 +3,10 @@
 use std::borrow::Cow;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use contracts::TraceParent;
+use contracts::{MAX_ORDER_BYTES, TraceParent};
 use domain::{CorrelationId, IdempotencyKey};
 
 use crate::problem::Problem;
-
-/// The largest body, in bytes.
-const MAX_BODY: usize = 64 * 1024;
 
 /// The API's routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +68,7 @@ pub(crate) fn json_body(request: &ApiGatewayV2httpRequest) -> Result<Cow<'_, [u8
     }
     let text = request.body.as_deref().unwrap_or_default();
     // Base64 makes four characters of three bytes.
-    if text.len() > MAX_BODY * 4 / 3 + 4 {
+    if text.len() > MAX_ORDER_BYTES * 4 / 3 + 4 {
         return Err(Problem::PayloadTooLarge);
     }
     let body = if request.is_base64_encoded {
@@ -80,7 +77,7 @@ pub(crate) fn json_body(request: &ApiGatewayV2httpRequest) -> Result<Cow<'_, [u8
     } else {
         Cow::from(text.as_bytes())
     };
-    if body.len() > MAX_BODY {
+    if body.len() > MAX_ORDER_BYTES {
         Err(Problem::PayloadTooLarge)
     } else {
         Ok(body)

@@ -1,17 +1,19 @@
 //! Finds the deployment: the AWS configuration, and the stack's outputs.
 
 use std::collections::HashMap;
+use std::panic::{self, AssertUnwindSafe};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_cloudformation::Client as CloudFormation;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_sdk_cloudformation::types::Stack;
 use clap::Args;
+use futures_util::FutureExt;
 
 use crate::failure::Failure;
-use crate::transport;
+use crate::{credentials, transport};
 
 /// Which deployment to talk to. Flags win over the environment and the
 /// configuration files, as with the AWS CLI.
@@ -49,7 +51,10 @@ pub(crate) struct Deployment {
 
 impl Settings {
     /// Reads the configuration as the AWS CLI does.
-    pub(crate) async fn aws_config(&self) -> SdkConfig {
+    ///
+    /// # Errors
+    /// [`Failure::Settings`], where it cannot be read.
+    pub(crate) async fn aws_config(&self) -> Result<SdkConfig, Failure> {
         let mut loader =
             aws_config::defaults(BehaviorVersion::latest()).http_client(transport::sdk_client());
         if let Some(region) = &self.region {
@@ -68,12 +73,12 @@ impl Settings {
         if let Some(url) = &self.endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        loader.load().await
+        load(loader).await.map(credentials::checked)
     }
 
     /// Finds the stack and reads its outputs.
     pub(crate) async fn deployment(&self) -> Result<Deployment, Failure> {
-        let config = self.aws_config().await;
+        let config = self.aws_config().await?;
         let region = region_of(&config)?;
         let cloudformation = CloudFormation::new(&config);
         let outputs = match describe(&cloudformation, &self.stack).await? {
@@ -92,6 +97,19 @@ impl Settings {
             outputs,
         })
     }
+}
+
+/// The SDK panics over a setting that it cannot read, such as `AWS_MAX_ATTEMPTS=many`.
+async fn load(loader: ConfigLoader) -> Result<SdkConfig, Failure> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let loaded = AssertUnwindSafe(loader.load()).catch_unwind().await;
+    panic::set_hook(hook);
+    loaded.map_err(|cause| {
+        let text = cause.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
+        Failure::Settings(text.unwrap_or("it cannot be read").to_owned())
+    })
 }
 
 impl Deployment {

@@ -62,10 +62,12 @@ Exit codes:
 pub(crate) enum Failure {
     #[error("{0}")]
     Input(String),
-    #[error("no AWS credentials were found")]
+    #[error("no AWS credentials can be used")]
     NoCredentials(#[source] Option<BoxError>),
     #[error("no AWS region is set")]
     NoRegion,
+    #[error("the AWS settings cannot be used: {0}")]
+    Settings(String),
     #[error("AWS does not accept these credentials ({code})")]
     CredentialsRejected { code: String },
     #[error("{operation} was denied: {message}")]
@@ -151,6 +153,7 @@ impl Failure {
             Self::OutputClosed => Exit::Ok,
             Self::NoCredentials(_)
             | Self::NoRegion
+            | Self::Settings(_)
             | Self::CredentialsRejected { .. }
             | Self::AccessDenied { .. }
             | Self::NoSuchStack { .. }
@@ -170,6 +173,10 @@ impl Failure {
             Self::NoRegion => {
                 Some("give --region, or set AWS_REGION or a region in the profile".to_owned())
             }
+            Self::Settings(_) => Some(
+                "mend it where it is set: in a variable AWS_…, or in the configuration files"
+                    .to_owned(),
+            ),
             Self::CredentialsRejected { .. } => Some(
                 "they may be expired, mistyped or of another account; \
                  check --profile (AWS_PROFILE) and --endpoint-url (AWS_ENDPOINT_URL)"
@@ -264,8 +271,13 @@ fn classed<E>(operation: &'static str, error: BoxError) -> Result<Failure, BoxEr
 where
     E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let error = error.downcast::<SdkError<E, HttpResponse>>()?;
-    Ok(Failure::from_sdk(operation, *error))
+    let error = match error.downcast::<SdkError<E, HttpResponse>>() {
+        Ok(error) => return Ok(Failure::from_sdk(operation, *error)),
+        Err(error) => error,
+    };
+    // The idempotency store keeps what the service said, without the answer around it.
+    let error = error.downcast::<E>()?;
+    Ok(from_service(operation, 400, error.meta()))
 }
 
 fn from_service(
@@ -276,9 +288,11 @@ fn from_service(
     let code = error.code().unwrap_or("no error code");
     let message = error.message().unwrap_or(code).to_owned();
     match code {
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
-            Failure::AccessDenied { operation, message }
-        }
+        // The last one is what SNS says.
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "UnauthorizedOperation"
+        | "AuthorizationError" => Failure::AccessDenied { operation, message },
         "ExpiredToken"
         | "ExpiredTokenException"
         | "InvalidClientTokenId"
@@ -290,7 +304,8 @@ fn from_service(
         "Throttling"
         | "ThrottlingException"
         | "RequestLimitExceeded"
-        | "ProvisionedThroughputExceededException" => Failure::Busy {
+        | "ProvisionedThroughputExceededException"
+        | "InternalServerError" => Failure::Busy {
             what: format!("AWS ({operation})"),
             message,
         },
@@ -352,10 +367,24 @@ mod tests {
     #[test]
     fn an_error_of_aws_exits_by_what_the_caller_does_next() {
         check(400, "AccessDeniedException", Exit::Unexpected);
+        let denied = check(403, "AuthorizationError", Exit::Unexpected);
+        assert!(denied.to_string().contains("was denied"), "{denied}");
         check(403, "InvalidClientTokenId", Exit::Unexpected);
         check(400, "ThrottlingException", Exit::Unavailable);
         check(500, "InternalServerError", Exit::Unavailable);
         check(400, "ValidationException", Exit::Unexpected);
+    }
+
+    #[test]
+    fn an_error_of_the_service_is_classed_with_and_without_its_answer() {
+        let error = ErrorMetadata::builder().code("AccessDeniedException");
+        let error = GetItemError::generic(error.build());
+        let failure = Failure::from_port(Unavailable::new("DynamoDB", error));
+        assert!(
+            matches!(failure, Failure::AccessDenied { operation, .. } if operation == "dynamodb:GetItem")
+        );
+        let failure = Failure::from_port(Unavailable::new("DynamoDB", "a record that is none"));
+        assert!(matches!(failure, Failure::Unexpected { .. }));
     }
 
     #[test]

@@ -24,6 +24,7 @@
 mod api;
 mod cli;
 mod commands;
+mod credentials;
 mod deployment;
 mod failure;
 mod items;
@@ -40,8 +41,11 @@ use clap::Parser;
 use failure::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    let exit = run(cli).unwrap_or_else(|failure| {
+    let exit = match cli::Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(error) => output::usage(&error),
+    };
+    let exit = exit.unwrap_or_else(|failure| {
         if failure.exit() != Exit::Ok {
             output::failure(&failure);
         }

@@ -8,7 +8,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::failure::{Failure, causes};
+use crate::failure::{Exit, Failure, causes};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -77,7 +77,11 @@ impl Output {
 
     /// Prints bytes that are text already, such as a completion script.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
-        io::stdout().lock().write_all(bytes).map_err(closed)
+        let mut stdout = io::stdout().lock();
+        stdout
+            .write_all(bytes)
+            .and_then(|()| stdout.flush())
+            .map_err(closed)
     }
 
     /// Colours a status as far as colour is wanted.
@@ -104,6 +108,29 @@ impl Output {
 pub(crate) fn note(text: &str) {
     // Nothing sensible can be done when stderr is gone.
     let _ = writeln!(io::stderr().lock(), "{}", printable_lines(text));
+}
+
+/// Prints what comes of a command line that asks for nothing but words: an error, help or
+/// the version. What was typed wrong may have been copied from anywhere.
+pub(crate) fn usage(error: &clap::Error) -> Result<Exit, Failure> {
+    let text = error.render().to_string();
+    let is_safe = |char: char| char == '\n' || !is_unseen(char);
+    match (error.use_stderr(), text.chars().all(is_safe)) {
+        (true, true) => {
+            // Nothing sensible can be done when stderr is gone.
+            let _ = error.print();
+            Ok(Exit::Usage)
+        }
+        (true, false) => {
+            note(&text);
+            Ok(Exit::Usage)
+        }
+        (false, _) => {
+            error.print().map_err(closed)?;
+            io::stdout().flush().map_err(closed)?;
+            Ok(Exit::Ok)
+        }
+    }
 }
 
 /// Says what went wrong, why, and what to do.
@@ -141,10 +168,32 @@ pub(crate) fn progress_bar(length: u64, what: &'static str) -> ProgressBar {
 }
 
 /// A turning wheel on stderr; it shows itself on a terminal only.
-pub(crate) fn spinner(message: String) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_message(message);
-    spinner.enable_steady_tick(std::time::Duration::from_millis(120));
-    spinner
+pub(crate) struct Spinner(ProgressBar);
+
+impl Spinner {
+    /// A wheel beside a text.
+    pub(crate) fn new(text: &str) -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        let spinner = Self(bar);
+        spinner.say(text);
+        spinner
+    }
+
+    /// Changes the text, which may come from outside.
+    pub(crate) fn say(&self, text: &str) {
+        self.0.set_message(printable(text));
+    }
+
+    /// Prints something while the wheel is out of the way.
+    pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.0.suspend(print)
+    }
+
+    /// Takes it away.
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
 }
 
 /// A table with aligned columns and no lines, easy to read and to cut.
@@ -186,6 +235,16 @@ impl From<Column> for Cell {
             Column::Text(text) => Cell::new(text),
             Column::Number(text) => Cell::new(text).set_alignment(CellAlignment::Right),
         }
+    }
+}
+
+/// A word of a command that somebody may copy into a shell: quoted where it is not plain.
+/// An id may have been chosen by whoever sent the message.
+pub(crate) fn word(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:@".contains(char);
+    match !text.is_empty() && !text.starts_with('-') && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", printable(text).replace('\'', r"'\''")),
     }
 }
 
@@ -276,6 +335,22 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(&document).unwrap(),
             value
         );
+    }
+
+    #[test]
+    fn a_word_that_is_copied_into_a_shell_is_one_word() {
+        for plain in [
+            "f-1",
+            "payment.ProviderFailed.1f3a9c02",
+            "o-1/payment.charge",
+        ] {
+            assert_eq!(word(plain), plain);
+        }
+        assert_eq!(word("x; rm -rf ~"), "'x; rm -rf ~'");
+        assert_eq!(word("$(id)'`id`"), r"'$(id)'\''`id`'");
+        assert_eq!(word("--all"), "'--all'");
+        assert_eq!(word(""), "''");
+        assert_eq!(word("a\nb"), "'a\u{fffd}b'");
     }
 
     #[test]

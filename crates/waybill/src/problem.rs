@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::output::printable;
+
 /// What the API said instead of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Problem {
@@ -96,16 +98,18 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} ({})", self.title, self.status)?;
+        // A line of its own is ours to begin.
+        write!(formatter, "{} ({})", printable(&self.title), self.status)?;
         if let Some(detail) = &self.detail {
-            write!(formatter, ": {detail}")?;
+            write!(formatter, ": {}", printable(detail))?;
         }
         for fault in &self.faults {
             let place = match fault.pointer.as_str() {
                 "" => "(whole document)",
                 pointer => pointer,
             };
-            write!(formatter, "\n  {place}: {}", fault.detail)?;
+            let (place, detail) = (printable(place), printable(&fault.detail));
+            write!(formatter, "\n  {place}: {detail}")?;
         }
         Ok(())
     }

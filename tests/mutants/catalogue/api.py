@@ -63,8 +63,8 @@ MUTANTS = [
     Mutant(
         name="body-without-limit",
         file="crates/order-api/src/request.rs",
-        find="    if body.len() > MAX_BODY {",
-        replace="    if body.len() > MAX_BODY * 1000 {",
+        find="    if body.len() > MAX_ORDER_BYTES {",
+        replace="    if body.len() > MAX_ORDER_BYTES * 1000 {",
         breaks="a body is parsed whatever its size",
         promise="what is accepted can be fulfilled",
         by=(TESTS,),

@@ -3,9 +3,9 @@
 use aws_sdk_dynamodb::Client;
 use failures::{Group, GroupId, GroupStore};
 use ports::Unavailable;
-use serde_dynamo::aws_sdk_dynamodb_1::{from_item, from_items, to_item};
+use serde_dynamo::aws_sdk_dynamodb_1::to_item;
 
-use super::{dynamodb, was_written};
+use super::{dynamodb, read_item, was_written};
 use crate::dynamodb::{Item, number, text};
 
 /// Groups in one table. There are few: one for each distinct cause of each consumer.
@@ -38,7 +38,8 @@ impl GroupStore for DynamoGroups {
             .send()
             .await
             .map_err(dynamodb)?;
-        answer.item.map(from_item).transpose().map_err(dynamodb)
+        let group = answer.item.map(|item| read_item("group", item));
+        group.transpose()
     }
 
     async fn put_group(&self, next: &Group) -> Result<bool, Unavailable> {
@@ -69,8 +70,9 @@ impl GroupStore for DynamoGroups {
                 .send()
                 .await
                 .map_err(dynamodb)?;
-            let items = page.items.unwrap_or_default();
-            groups.extend(from_items::<Group>(items).map_err(dynamodb)?);
+            for item in page.items.unwrap_or_default() {
+                groups.push(read_item("group", item)?);
+            }
             from = page.last_evaluated_key;
             if from.is_none() {
                 return Ok(groups);

@@ -7,9 +7,9 @@ use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use failures::{Entry, Plan, PlanStore, ReplayId};
 use ports::Unavailable;
 use serde::{Deserialize, Serialize};
-use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
+use serde_dynamo::aws_sdk_dynamodb_1::to_item;
 
-use super::{dynamodb, was_written};
+use super::{dynamodb, read_item, was_written};
 use crate::dynamodb::{Item, now, number, text};
 
 /// An entry takes at most some 300 bytes, and an item 400 KB.
@@ -117,12 +117,12 @@ impl PlanStore for DynamoPlans {
         let Some(head) = head else {
             return Ok(None);
         };
-        let mut plan: Plan = from_item(head).map_err(dynamodb)?;
+        let mut plan: Plan = read_item("replay", head)?;
         if is_forgotten(&plan) {
             return Ok(None);
         }
         for item in parts {
-            let part: Part = from_item(item).map_err(dynamodb)?;
+            let part: Part = read_item("replay", item)?;
             plan.entries.extend(part.entries);
         }
         if plan.entries.len() != plan.progress.planned {
@@ -156,7 +156,7 @@ impl PlanStore for DynamoPlans {
                 .await
                 .map_err(dynamodb)?;
             for item in page.items.unwrap_or_default() {
-                plans.push(from_item(item).map_err(dynamodb)?);
+                plans.push(read_item("replay", item)?);
             }
             from = page.last_evaluated_key;
             if from.is_none() {

@@ -5,10 +5,10 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use failures::{Failure, FailureId, FailureStore, Page, Query};
 use ports::Unavailable;
-use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
+use serde_dynamo::aws_sdk_dynamodb_1::to_item;
 
 use super::pages::{self, Cursor};
-use super::{dynamodb, was_written};
+use super::{dynamodb, read_item, was_written};
 use crate::dynamodb::{Item, now, number, text};
 
 /// No longer value can be the key of an index.
@@ -177,5 +177,5 @@ fn write(failure: &Failure) -> Result<Item, Unavailable> {
 }
 
 fn read(item: Item) -> Result<Failure, Unavailable> {
-    from_item(item).map_err(dynamodb)
+    read_item("failure", item)
 }

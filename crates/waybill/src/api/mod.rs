@@ -72,6 +72,8 @@ struct Answer {
 /// An HTTP API answers within 30 seconds or not at all.
 const ANSWER_TIME: Duration = Duration::from_secs(35);
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// API Gateway sends no larger one.
+const LARGEST_ANSWER: usize = 10 * 1024 * 1024;
 /// How often a request is sent before the command gives up. All requests may be repeated:
 /// an order carries its key.
 const ATTEMPTS: u32 = 3;
@@ -85,7 +87,7 @@ impl ApiArgs {
         let token = self.jwt.as_ref().filter(|token| !token.is_empty());
         let (url, config) = match (&self.api_url, token) {
             (Some(url), Some(_)) => (url.clone(), None),
-            (Some(url), None) => (url.clone(), Some(settings.aws_config().await)),
+            (Some(url), None) => (url.clone(), Some(settings.aws_config().await?)),
             (None, _) => {
                 let deployment = settings.deployment().await?;
                 let url = deployment.output("ApiUrl")?.to_owned();
@@ -213,16 +215,29 @@ impl Api {
         let retry_after = header("retry-after")
             .and_then(|value| value.parse().ok())
             .map(Duration::from_secs);
-        let body = ByteStream::new(response.take_body())
-            .collect()
-            .await
-            .map_err(|error| self.unreachable(error))?;
         Ok(Answer {
             status: response.status().as_u16(),
             replayed,
             retry_after,
-            body: body.to_vec(),
+            body: self.body(response.take_body()).await?,
         })
+    }
+
+    /// Reads a body as far as an API may send one.
+    async fn body(&self, body: SdkBody) -> Result<Vec<u8>, Failure> {
+        let mut stream = ByteStream::new(body);
+        let mut read = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| self.unreachable(error))?;
+            if read.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(Failure::Unexpected {
+                    message: format!("the API's answer is larger than {LARGEST_ANSWER} bytes"),
+                    source: None,
+                });
+            }
+            read.extend_from_slice(&chunk);
+        }
+        Ok(read)
     }
 
     fn unreachable(&self, source: impl Into<BoxError>) -> Failure {

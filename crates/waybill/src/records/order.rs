@@ -86,10 +86,21 @@ impl StoredEvent {
         self.field("source")
     }
 
+    /// Whether what is stored there is a message of this order, and no command.
+    pub(crate) fn is_event_of(&self, order: OrderId) -> bool {
+        let Ok(envelope) = contracts::Envelope::parse(&self.to_publish().to_string()) else {
+            return false;
+        };
+        let is_command = self.name().parse::<domain::Step>().is_ok();
+        envelope.order.to_string() == order.to_string() && !is_command
+    }
+
     /// The message as it goes onto the bus: with its number.
     pub(crate) fn to_publish(&self) -> Value {
         let mut message = self.message.clone();
-        message["sequence"] = Value::from(self.sequence);
+        if let Some(fields) = message.as_object_mut() {
+            fields.insert("sequence".to_owned(), Value::from(self.sequence));
+        }
         message
     }
 }
@@ -203,6 +214,9 @@ pub(crate) mod tests {
     use super::*;
     use serde_json::json;
 
+    const CAPTURED: &str =
+        include_str!("../../../contracts/samples/waybill.payment.captured.v1.json");
+
     /// An order with these events, each as `noun.verb` with its data.
     pub(crate) fn order(status: &str, events: &[(&str, Value)]) -> StoredOrder {
         let id = "0b7e7f0e-6a52-5d5c-9a39-0a2c8a1d9f10";
@@ -234,6 +248,33 @@ pub(crate) mod tests {
         let captured = order("failed", &events).captured();
         assert_eq!(captured.map(|it| it.amount), Some(0));
         assert_eq!(order("failed", &[]).captured(), None);
+    }
+
+    #[test]
+    fn what_is_no_event_of_the_order_is_known_as_such() {
+        let sample: Value = serde_json::from_str(CAPTURED).unwrap();
+        let id: OrderId = sample["subject"].as_str().unwrap().parse().unwrap();
+        let with = |name: &str, value: &str| {
+            let mut message = sample.clone();
+            message[name] = json!(value);
+            message
+        };
+        let is_event = |message: &Value| {
+            let (sequence, message) = (1, message.clone());
+            StoredEvent { sequence, message }.is_event_of(id)
+        };
+        assert!(is_event(&sample));
+        for other in [
+            Value::Null,
+            json!([1]),
+            json!("x"),
+            json!({}),
+            with("subject", "1b7e7f0e-6a52-5d5c-9a39-0a2c8a1d9f10"),
+            with("type", "waybill.payment.refund.v1"),
+            with("correlationid", ""),
+        ] {
+            assert!(!is_event(&other), "{other}");
+        }
     }
 
     #[test]

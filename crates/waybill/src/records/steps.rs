@@ -7,6 +7,7 @@ use domain::stock::Reservation;
 use domain::{ItemQuantity, OrderId, Step};
 use idempotency::record::{ActionOutcome, State};
 use idempotency::{DynamoDbStore, Key, ResultJson, Store, StoreError};
+use ports::Unavailable;
 use serde::Serialize;
 
 use super::{moment, now_millis};
@@ -114,22 +115,28 @@ pub(crate) async fn read(
 }
 
 async fn one(store: &DynamoDbStore, order: OrderId, step: Step) -> Result<StepState, Failure> {
-    let unreadable = |error: StoreError| {
-        Failure::unexpected(format!("the record of {step} cannot be read"), error)
-    };
     let key = Key::new(format!("{order}/{step}"));
     let key = key.map_err(|error| Failure::unexpected("the key is none", error))?;
-    let record = store.get(&key).await.map_err(unreadable)?;
+    let record = store.get(&key).await;
+    let record = record.map_err(|error| unread(&format!("the record of {step}"), error))?;
     Ok(state(step, record.as_ref().map(|record| &record.state)))
+}
+
+/// A store that denies or cannot answer is told apart from a record that is damaged.
+fn unread(what: &str, error: StoreError) -> Failure {
+    match error {
+        StoreError::Unavailable(source) => Failure::from_port(Unavailable::new("DynamoDB", source)),
+        damaged => Failure::unexpected(format!("{what} cannot be read"), damaged),
+    }
 }
 
 /// Whether people were told of an order's end.
 pub(crate) async fn told(client: &Client, table: &str, event_id: &str) -> Result<bool, Failure> {
-    let unreadable = |error| Failure::unexpected("the notifier's record cannot be read", error);
     let key = Key::prefixed("notify", event_id);
     let key = key.map_err(|error| Failure::unexpected("the key is none", error))?;
     let store = DynamoDbStore::new(client.clone(), table);
-    let record = store.get(&key).await.map_err(unreadable)?;
+    let record = store.get(&key).await;
+    let record = record.map_err(|error| unread("the notifier's record", error))?;
     Ok(record.is_some_and(|record| matches!(record.state, State::Completed { .. })))
 }
 

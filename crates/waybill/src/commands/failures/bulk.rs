@@ -13,7 +13,7 @@ use super::report::Report;
 use super::store::Store;
 use crate::cli::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{Column, note, table};
+use crate::output::{Column, note, printable, table};
 
 /// How many records are changed at once.
 const CONCURRENCY: usize = 8;
@@ -110,10 +110,10 @@ impl Resolve {
         let by = store.operator().await?;
         for failure in store.named(&self.ids).await? {
             if failure.status == Status::Replaying {
-                note(&format!(
+                note(&printable(&format!(
                     "{} is being replayed: a worker may still process it",
                     failure.id
-                ));
+                )));
             }
         }
         let change = Change::Resolve { why: self.why };
@@ -266,10 +266,16 @@ async fn change_some(
     let mut changes = stream::iter(ids)
         .map(|id| async move { Ok::<_, Failure>((id, store.change(id, change, by).await?)) })
         .buffered(CONCURRENCY);
-    while let Some((id, changed)) = changes.try_next().await? {
-        report.add(id.as_str(), &changed);
+    loop {
+        match changes.try_next().await {
+            Ok(Some((id, changed))) => report.add(id.as_str(), &changed),
+            Ok(None) => return Ok(()),
+            Err(failure) => {
+                report.broken_off();
+                return Err(failure);
+            }
+        }
     }
-    Ok(())
 }
 
 fn keep(text: &str) -> Result<Duration, String> {

@@ -1,15 +1,23 @@
 //! The difference between two texts, as a unified diff.
 
+use std::time::Duration;
+
 use similar::{ChangeTag, TextDiff};
 
 use crate::output::{Output, printable};
+
+/// After so long, any difference will do.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Lines around a change.
 const CONTEXT: usize = 3;
 
 /// What changes from one text to the other, without colours; empty where nothing does.
 pub(super) fn difference(before: &str, after: &str) -> String {
-    let diff = TextDiff::from_lines(before, after);
+    // Two texts can differ in such a way that the shortest difference takes for ever to find.
+    let diff = TextDiff::configure()
+        .timeout(LONGEST)
+        .diff_lines(before, after);
     let mut text = String::new();
     for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
         text.push_str(&format!("{}\n", hunk.header()));

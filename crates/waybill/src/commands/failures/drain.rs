@@ -11,6 +11,7 @@ use super::consumers;
 use crate::cli::Context;
 use crate::deployment::Deployment;
 use crate::failure::{Exit, Failure};
+use crate::output::{printable, printable_lines};
 
 /// `waybill failures drain [QUEUE…]`
 #[derive(Debug, Args)]
@@ -139,7 +140,7 @@ impl Drains for Drain {
 /// A line for each queue, with its counts.
 fn text(answer: &Value) -> String {
     let Some(queues) = answer["queues"].as_object() else {
-        return format!("{answer:#}");
+        return printable_lines(&format!("{answer:#}"));
     };
     let lines = queues.iter().map(|(queue, counts)| {
         let told = counts.as_object().into_iter().flatten();
@@ -151,8 +152,8 @@ fn text(answer: &Value) -> String {
             told.push("it could not be read".to_owned());
         }
         match told.is_empty() {
-            true => format!("{queue}: empty"),
-            false => format!("{queue}: {}", told.join(", ")),
+            true => printable(&format!("{queue}: empty")),
+            false => printable(&format!("{queue}: {}", told.join(", "))),
         }
     });
     lines.collect::<Vec<_>>().join("\n")

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use clap::Args;
+use contracts::parse_strict;
 use failures::edit::{Edit, EditError, edit, editable};
 use failures::mask::displayed;
 use failures::{Change, Failure as Record, FailureId, FailureStore};
@@ -15,12 +16,25 @@ use uuid::Uuid;
 use super::difference::{coloured, difference};
 use super::editor::edited;
 use super::filter::failure_id;
+use super::patch;
 use super::show::pretty;
 use super::store::{Store, actor};
 use crate::cli::Context;
-use crate::commands::read_input;
+use crate::commands::input::{self, Limit};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, note, printable};
+
+/// The bus carries no larger message.
+const LIMIT: Limit = Limit {
+    bytes: 256 * 1024,
+    what: "a message",
+};
+
+/// So many changed places are named; more would fill the record's history.
+const PLACES_NAMED: usize = 20;
+
+/// So many characters of a place are told.
+const LONGEST_PLACE: usize = 200;
 
 /// `waybill failures edit ID`
 #[derive(Debug, Args)]
@@ -47,6 +61,14 @@ pub(crate) struct Arguments {
     personal: bool,
 }
 
+/// What is to become of the body.
+enum Wish {
+    Patched(Patch),
+    Replaced(String),
+    /// An editor says.
+    Edited,
+}
+
 /// What is printed.
 #[derive(Debug, Serialize)]
 struct Edited {
@@ -62,6 +84,7 @@ struct Edited {
 
 impl Arguments {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let wish = self.wish()?;
         let store = Store::open(context).await?;
         let failure = store.get(&self.id).await?;
         let failure = failure.ok_or_else(|| Failure::NotInStore(vec![self.id.to_string()]))?;
@@ -70,7 +93,7 @@ impl Arguments {
         let by = store.operator().await?;
 
         let before = editable(&failure);
-        let after = self.new_body(&before)?;
+        let after = new_body(wish, &before)?;
         let changed = changed(&before, &after);
         let what = match &self.why {
             Some(why) => format!("{changed}: {why}"),
@@ -96,14 +119,24 @@ impl Arguments {
         Ok(Exit::Ok)
     }
 
-    fn new_body(&self, before: &str) -> Result<String, Failure> {
-        if let Some(patch) = &self.patch {
-            return patched(before, &given(patch)?);
-        }
-        match &self.body {
-            // A body that was copied out of an export or the editor may have the mask in it.
-            Some(body) => given(body),
-            None => edited(before),
+    /// Reads what was given, before anything is asked of AWS.
+    fn wish(&self) -> Result<Wish, Failure> {
+        match (&self.patch, &self.body) {
+            (Some(patch), _) => {
+                let (name, text) = given("the patch", patch)?;
+                Ok(Wish::Patched(patch::read(&name, &text)?))
+            }
+            (None, Some(body)) => {
+                let (name, text) = given("the body", body)?;
+                // What it says is judged with the original at hand.
+                let value = parse_strict(text.as_bytes())
+                    .map_err(|error| input::not_json(&name, text.as_bytes(), &error))?;
+                match value.is_object() {
+                    true => Ok(Wish::Replaced(text)),
+                    false => Err(Failure::Input(format!("{name} is not a JSON object"))),
+                }
+            }
+            (None, None) => Ok(Wish::Edited),
         }
     }
 
@@ -121,17 +154,40 @@ impl Arguments {
     }
 }
 
+fn new_body(wish: Wish, before: &str) -> Result<String, Failure> {
+    match wish {
+        Wish::Patched(patch) => patch::apply(before, &patch, LIMIT.bytes),
+        // A body that was copied out of an export or the editor may have the mask in it.
+        Wish::Replaced(body) => Ok(body),
+        Wish::Edited => edited(before, LIMIT),
+    }
+}
+
 /// Which places were changed, never their values.
 fn changed(before: &str, after: &str) -> String {
     let parse = |text: &str| serde_json::from_str::<Value>(text);
     match (parse(before), parse(after)) {
         (Ok(before), Ok(after)) => {
             let patch = json_patch::diff(&before, &after);
-            let places: Vec<_> = patch.iter().map(|step| step.path().to_string()).collect();
-            format!("changed {}", places.join(", "))
+            let places = patch.iter().take(PLACES_NAMED);
+            let places: Vec<_> = places.map(|step| place(step.path().as_str())).collect();
+            let places = places.join(", ");
+            match patch.len() {
+                0..=PLACES_NAMED => format!("changed {places}"),
+                all => format!("changed {places} and {} more", all - PLACES_NAMED),
+            }
         }
         _ => "replaced the body".to_owned(),
     }
+}
+
+/// A place, cut where somebody has given a field a name that fills pages.
+fn place(pointer: &str) -> String {
+    let mut shown: String = pointer.chars().take(LONGEST_PLACE).collect();
+    if shown.len() < pointer.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Both sides are masked before they are compared, so the difference holds nothing that
@@ -192,26 +248,15 @@ async fn store_both(store: &Store, edit: &Edit) -> Result<(), Failure> {
     }
 }
 
-/// A text as it was typed, or a file's.
-fn given(text: &str) -> Result<String, Failure> {
+/// A text as it was typed, or a file's, and what it is called.
+fn given(what: &str, text: &str) -> Result<(String, String), Failure> {
     match text.strip_prefix('@') {
-        None => Ok(text.to_owned()),
+        None => Ok((what.to_owned(), text.to_owned())),
         Some(path) => {
-            let content = read_input(Path::new(path))?;
-            String::from_utf8(content).map_err(|_| Failure::Input(format!("{path} is not UTF-8")))
+            let path = Path::new(path);
+            Ok((input::name(path), input::read_text(path, LIMIT)?))
         }
     }
-}
-
-fn patched(before: &str, patch: &str) -> Result<String, Failure> {
-    let patch: Patch = serde_json::from_str(patch)
-        .map_err(|error| Failure::Input(format!("this is not a JSON Patch (RFC 6902): {error}")))?;
-    let mut message: Value = serde_json::from_str(before).map_err(|_| {
-        Failure::Input("the body is not JSON; replace it as a whole with --body".to_owned())
-    })?;
-    json_patch::patch(&mut message, &patch)
-        .map_err(|error| Failure::Input(format!("the patch does not fit the body: {error}")))?;
-    Ok(message.to_string())
 }
 
 fn ask(question: &str) -> Result<bool, Failure> {
@@ -250,30 +295,6 @@ fn text(edited: &Edited, unasked: bool, output: Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use failures::mask::without_token;
-
-    #[test]
-    fn a_patch_changes_the_body_that_is_shown() {
-        let body = without_token(r#"{"tasktoken":"SECRET","data":{"amount":"1"}}"#);
-        let patch = r#"[{"op":"replace","path":"/data/amount","value":1}]"#;
-        let after: Value = serde_json::from_str(&patched(&body, patch).unwrap()).unwrap();
-        assert_eq!(after["data"]["amount"], 1);
-        assert!(!after.to_string().contains("SECRET"));
-    }
-
-    #[test]
-    fn a_patch_that_does_not_fit_is_a_mistake_of_the_caller() {
-        for (body, patch) in [
-            ("{}", "{"),
-            ("{}", r#"[{"op":"replace","path":"/a","value":1}]"#),
-            ("junk", r#"[{"op":"add","path":"/a","value":1}]"#),
-        ] {
-            assert!(
-                matches!(patched(body, patch), Err(Failure::Input(_))),
-                "{body} {patch}"
-            );
-        }
-    }
 
     #[test]
     fn a_difference_holds_no_personal_data_unless_it_is_asked_for() {
@@ -291,6 +312,15 @@ mod tests {
             "changed /amount, /shipTo/name",
             "the places are told"
         );
+    }
+
+    #[test]
+    fn of_very_many_changed_places_only_the_first_are_named() {
+        let body = |value: u32| serde_json::json!(vec![value; 1_000]).to_string();
+        let told = changed(&body(1), &body(2));
+        assert!(told.ends_with("/19 and 980 more"), "{told}");
+        let body = |value: u32| serde_json::json!({ "x".repeat(10_000): value }).to_string();
+        assert!(changed(&body(1), &body(2)).len() < 300);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::process::Command;
 
+use crate::commands::input::{self, Limit};
 use crate::failure::Failure;
 
 /// Lets the operator edit a text, in a file that nobody else may read and that is
 /// removed afterwards.
-pub(super) fn edited(text: &str) -> Result<String, Failure> {
+pub(super) fn edited(text: &str, limit: Limit) -> Result<String, Failure> {
     let mut file = tempfile::Builder::new()
         .prefix("waybill-")
         .suffix(".json")
@@ -33,8 +34,7 @@ pub(super) fn edited(text: &str) -> Result<String, Failure> {
         )));
     }
     // An editor may have put another file in its place, so it is read by its name.
-    std::fs::read_to_string(file.path())
-        .map_err(|error| Failure::unexpected("what was edited cannot be read", error))
+    input::read_text(file.path(), limit)
 }
 
 fn editor() -> String {

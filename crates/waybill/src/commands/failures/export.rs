@@ -1,16 +1,18 @@
 //! `waybill failures export`.
 
-use std::fs::File;
+use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use failures::{FailureId, Query};
+use tempfile::NamedTempFile;
 
 use super::filter::{Filter, OPEN, failure_id};
 use super::store::Store;
 use super::summary::Detail;
 use crate::cli::Context;
+use crate::commands::input;
 use crate::failure::{Exit, Failure};
 use crate::output::{note, printable, without_controls};
 
@@ -76,7 +78,11 @@ impl Arguments {
         // Before the file is made: what is named and is not there is a mistake.
         store.named(&self.ids).await?;
         store.check_named(&query).await?;
-        let mut sink = Sink::open(self.format, self.file.as_deref())?;
+        let target = match &self.file {
+            None => Target::Stdout(io::stdout()),
+            Some(path) => Target::File(Draft::beside(path)?),
+        };
+        let mut sink = Sink::open(self.format, target)?;
         let mut count = 0_usize;
         let personal = self.personal;
         let written = store
@@ -87,27 +93,84 @@ impl Arguments {
                 Ok(true)
             })
             .await;
-        sink.flush().map_err(unwritable)?;
         written?;
+        sink.finish()?;
         note(&format!("exported {count}"));
         Ok(Exit::Ok)
     }
 }
 
-/// Where lines go.
+/// Where an export goes to.
+enum Target {
+    Stdout(io::Stdout),
+    File(Draft),
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::File(draft) => draft.file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            Self::File(draft) => draft.file.flush(),
+        }
+    }
+}
+
+/// A file that gets its name when it is whole. Until then it has another one in the same
+/// folder, and an export that fails takes it away.
+struct Draft {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Only its owner may read it: it may hold personal data.
+    fn beside(path: &Path) -> Result<Self, Failure> {
+        // Whatever is there is left alone, also where it leads nowhere.
+        if path.symlink_metadata().is_ok() {
+            return Err(unmakeable(path, &"something of this name exists"));
+        }
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".waybill-export-")
+            .tempfile_in(folder)
+            .map_err(|error| unmakeable(path, &error))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    fn publish(self) -> Result<(), Failure> {
+        let named = self.file.persist_noclobber(&self.path);
+        named.map_err(|error| unmakeable(&self.path, &error.error))?;
+        Ok(())
+    }
+}
+
+fn unmakeable(path: &Path, why: &dyn Display) -> Failure {
+    Failure::Input(format!("{} cannot be made: {why}", input::name(path)))
+}
+
+/// Writes lines.
 enum Sink {
-    Jsonl(Box<dyn Write + Send>),
-    Csv(Box<csv::Writer<Box<dyn Write + Send>>>),
+    Jsonl(BufWriter<Target>),
+    Csv(Box<csv::Writer<Target>>),
 }
 
 impl Sink {
-    fn open(format: Format, file: Option<&Path>) -> Result<Self, Failure> {
-        let target: Box<dyn Write + Send> = match file {
-            None => Box::new(BufWriter::new(io::stdout())),
-            Some(path) => Box::new(BufWriter::new(create(path)?)),
-        };
+    fn open(format: Format, target: Target) -> Result<Self, Failure> {
         match format {
-            Format::Jsonl => Ok(Self::Jsonl(target)),
+            Format::Jsonl => Ok(Self::Jsonl(BufWriter::new(target))),
             Format::Csv => {
                 let mut writer = csv::Writer::from_writer(target);
                 writer
@@ -128,17 +191,19 @@ impl Sink {
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Jsonl(target) => target.flush(),
-            Self::Csv(writer) => writer.flush(),
+    /// Writes what is left, and gives the file its name.
+    fn finish(self) -> Result<(), Failure> {
+        let target = match self {
+            Self::Jsonl(target) => target.into_inner().map_err(|error| error.into_error()),
+            Self::Csv(writer) => writer.into_inner().map_err(|error| error.into_error()),
+        };
+        let mut target = target.map_err(unwritable)?;
+        target.flush().map_err(unwritable)?;
+        match target {
+            Target::Stdout(_) => Ok(()),
+            Target::File(draft) => draft.publish(),
         }
     }
-}
-
-fn create(path: &Path) -> Result<File, Failure> {
-    File::create_new(path)
-        .map_err(|error| Failure::Input(format!("{} cannot be made: {error}", path.display())))
 }
 
 fn cells(detail: &Detail) -> [String; 19] {

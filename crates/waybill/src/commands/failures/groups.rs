@@ -13,7 +13,7 @@ use super::filter::OPEN;
 use super::store::Store;
 use crate::cli::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{Column, table};
+use crate::output::{Column, printable, table};
 
 /// How many of the last replays of a group are told.
 const REPLAYS: usize = 3;
@@ -171,7 +171,7 @@ fn text(listing: &Listing) -> String {
 }
 
 fn more(group: &Listed) -> String {
-    let mut lines = vec![format!("\n\n{}", group.summary.id)];
+    let mut lines = vec![group.summary.id.to_string()];
     if !group.summary.cause.is_empty() {
         lines.push(format!("  cause   {}", group.summary.cause));
     }
@@ -193,9 +193,6 @@ fn more(group: &Listed) -> String {
             if replay.aborted { ", given up" } else { "" },
         ));
     }
-    lines
-        .iter()
-        .map(|line| crate::output::printable_lines(line))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines: Vec<_> = lines.iter().map(|line| printable(line)).collect();
+    format!("\n\n{}", lines.join("\n"))
 }

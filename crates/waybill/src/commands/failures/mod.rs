@@ -11,6 +11,7 @@ mod filter;
 mod groups;
 mod list;
 mod note;
+mod patch;
 mod replay;
 mod replays;
 mod report;

@@ -25,7 +25,7 @@ use super::replays::{Counts, EntryRow, counts, entry_rows};
 use super::store::{Store, now};
 use crate::cli::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{Column, Output, note, progress_bar, table};
+use crate::output::{Column, Output, note, printable, progress_bar, table, word};
 
 /// What was stored before this is sent only with `--force`.
 fn still_known_since(now: Timestamp) -> Timestamp {
@@ -303,9 +303,10 @@ impl Arguments {
             clock: &SystemClock,
             drains: &drain,
         };
+        // A time limit beyond what the clock can hold is no limit.
         let deadline = self
             .timeout
-            .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+            .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
         let run = Run {
             id: Uuid::new_v4().to_string(),
             by: store.operator().await?,
@@ -369,7 +370,8 @@ fn failed(error: ReplayError, id: &ReplayId) -> Failure {
         }
         ReplayError::Unavailable(error) => {
             note(&format!(
-                "what was sent stays sent; to go on: waybill failures replay --resume {id} --yes"
+                "what was sent stays sent; to go on: waybill failures replay --resume {} --yes",
+                word(id.as_str())
             ));
             Failure::from_port(error)
         }
@@ -439,6 +441,7 @@ fn exit_of(finish: Finish, counts: &Counts) -> Exit {
 }
 
 fn say_what_next(replayed: &Replayed, id: &ReplayId) {
+    let id = word(id.as_str());
     if replayed.finish != "complete" {
         note(&format!(
             "to go on: waybill failures replay --resume {id} --yes"
@@ -449,6 +452,7 @@ fn say_what_next(replayed: &Replayed, id: &ReplayId) {
         ));
     }
     for group in &replayed.aborted {
+        let group = word(group);
         note(&format!(
             "the canary of {group} failed again, so the rest of it was not sent: waybill failures list --group {group}"
         ));
@@ -479,8 +483,9 @@ impl Progress {
         }
     }
 
+    /// On one line: names and reasons come from the store.
     fn say(&self, text: &str) {
-        self.bar.suspend(|| note(text));
+        self.bar.suspend(|| note(&printable(text)));
     }
 }
 

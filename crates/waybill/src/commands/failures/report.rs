@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::store::Changed;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, note};
+use crate::output::{Output, note, printable};
 
 /// What is printed.
 #[derive(Debug, Default, Serialize)]
@@ -32,6 +32,16 @@ impl Report {
         }
     }
 
+    /// Says what was done before an error ended it.
+    pub(super) fn broken_off(&self) {
+        if let done @ 1.. = self.changed.len() {
+            note(&format!(
+                "{done} were changed before the error, and stay so; repeat it for the rest: \
+                 what is changed already is left alone"
+            ));
+        }
+    }
+
     /// Whether nothing was to be changed.
     pub(super) fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.refused.is_empty() && self.missing.is_empty()
@@ -41,7 +51,7 @@ impl Report {
     pub(super) fn print(self, done: &str, output: Output) -> Result<Exit, Failure> {
         output.result(&self, |report| format!("{done} {}", report.changed.len()))?;
         for refusal in &self.refused {
-            note(&format!("{}: {}", refusal.id, refusal.why));
+            note(&printable(&format!("{}: {}", refusal.id, refusal.why)));
         }
         if !self.missing.is_empty() {
             return Err(Failure::NotInStore(self.missing));

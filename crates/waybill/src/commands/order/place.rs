@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use contracts::{MAX_ORDER_BYTES, parse_strict};
 use domain::IdempotencyKey;
 use serde::Serialize;
 use uuid::Uuid;
@@ -12,9 +13,15 @@ use super::{view, watch};
 use crate::api::order::{Order, Placed};
 use crate::api::{Api, ApiArgs};
 use crate::cli::Context;
-use crate::commands::read_input;
+use crate::commands::input::{self, Limit};
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, note, spinner};
+use crate::output::{Output, Spinner, note};
+
+/// The API reads no larger one.
+const LIMIT: Limit = Limit {
+    bytes: MAX_ORDER_BYTES,
+    what: "an order",
+};
 
 /// `waybill order place FILE`
 #[derive(Debug, Args)]
@@ -52,7 +59,10 @@ pub(crate) struct PlacedOrder {
 
 impl Arguments {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let order = read_input(&self.file)?;
+        let order = input::read(&self.file, LIMIT)?;
+        // What it says is for the API to judge; what is no JSON need not be sent.
+        parse_strict(&order)
+            .map_err(|error| input::not_json(&input::name(&self.file), &order, &error))?;
         let key = self.key.clone().unwrap_or_else(random_key);
         let api = self.api.connect(&context.settings).await?;
         match self.count {
@@ -94,13 +104,13 @@ impl Arguments {
     }
 
     async fn wait_for_one(&self, api: &Api, id: &str) -> Result<Order, Failure> {
-        let spinner = spinner("waiting".to_owned());
+        let spinner = Spinner::new("waiting");
         let seen = |order: &Order| {
-            spinner.set_message(order.status.clone());
+            spinner.say(&order.status);
             Ok(())
         };
         let order = watch::until_final(api, id, watch::deadline(self.timeout), seen).await;
-        spinner.finish_and_clear();
+        spinner.finish();
         order
     }
 

@@ -52,11 +52,13 @@ impl Arguments {
             .iter()
             .filter(|event| event.sequence >= self.from);
         let wanted: Vec<_> = wanted.collect();
+        all_are_events(self.id, &wanted)?;
         if self.yes {
             let sns = Sns::new(deployment.config());
             // One after the other, so that they stay in order as far as the bus keeps it.
             for event in &wanted {
-                publish(&sns, bus, event).await?;
+                let published = publish(&sns, bus, event).await;
+                published.inspect_err(|_| self.broken_off(event, &wanted))?;
             }
         }
         let republished = Republished {
@@ -69,6 +71,39 @@ impl Arguments {
             note("nothing was published; repeat it with --yes");
         }
         Ok(Exit::Ok)
+    }
+}
+
+impl Arguments {
+    /// Says what was published before an error ended it.
+    fn broken_off(&self, at: &StoredEvent, wanted: &[&StoredEvent]) {
+        let (id, sequence) = (self.id, at.sequence);
+        if wanted
+            .first()
+            .is_some_and(|first| first.sequence < sequence)
+        {
+            note(&format!(
+                "the events before {sequence} were published; to go on: \
+                 waybill order republish {id} --from {sequence} --yes"
+            ));
+        }
+    }
+}
+
+/// Before any of them is published: what is no event would be poison for every consumer.
+fn all_are_events(order: OrderId, wanted: &[&StoredEvent]) -> Result<(), Failure> {
+    let unreadable = wanted.iter().filter(|event| !event.is_event_of(order));
+    let unreadable: Vec<_> = unreadable.map(|event| event.sequence.to_string()).collect();
+    match unreadable.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::NotAllowed(
+            format!(
+                "the timeline holds no event of this order at {}, so none was published; \
+                 --from begins after it, and what is stored there wants mending",
+                unreadable.join(", ")
+            ),
+            None,
+        )),
     }
 }
 

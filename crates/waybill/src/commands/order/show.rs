@@ -8,7 +8,7 @@ use crate::api::order::Order;
 use crate::api::{Api, ApiArgs};
 use crate::cli::Context;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, spinner};
+use crate::output::{Output, Spinner};
 
 /// `waybill order show ID`
 #[derive(Debug, Args)]
@@ -41,10 +41,10 @@ impl Arguments {
 
     /// Prints events as they come; as JSON, only the last state, so that there is one document.
     async fn watch(&self, api: &Api, output: Output) -> Result<Order, Failure> {
-        let spinner = spinner("looking".to_owned());
+        let spinner = Spinner::new("looking");
         let mut printed = None;
         let seen = |order: &Order| {
-            spinner.set_message(order.status.clone());
+            spinner.say(&order.status);
             if output.is_json() {
                 return Ok(());
             }
@@ -52,7 +52,7 @@ impl Arguments {
         };
         let deadline = watch::deadline(self.timeout);
         let order = watch::until_final(api, &self.id.to_string(), deadline, seen).await;
-        spinner.finish_and_clear();
+        spinner.finish();
         let order = order?;
         output.result(&order, |order| view::end(order, output))?;
         Ok(order)

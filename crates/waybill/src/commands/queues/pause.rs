@@ -66,7 +66,8 @@ impl Pause {
             .pause(self.consumer.name, &pause)
             .await;
         paused.map_err(Failure::from_port)?;
-        make_as_wanted(&deployment, self.consumer).await?;
+        let made = make_as_wanted(&deployment, self.consumer).await;
+        made.inspect_err(|_| left_to_the_controller(self.consumer, "paused", "resume"))?;
         show(&deployment, self.consumer, context).await
     }
 }
@@ -82,15 +83,26 @@ impl Resume {
         };
         if self.force {
             force(&circuits, self.consumer, resumed).await?;
-            make_as_wanted(&deployment, self.consumer).await?;
-            check_passing(&deployment, self.consumer).await?;
         } else {
             let ended = circuits.resume(self.consumer.name, &resumed).await;
             ended.map_err(Failure::from_port)?;
-            make_as_wanted(&deployment, self.consumer).await?;
+        }
+        let made = make_as_wanted(&deployment, self.consumer).await;
+        made.inspect_err(|_| left_to_the_controller(self.consumer, "resumed", "pause"))?;
+        if self.force {
+            check_passing(&deployment, self.consumer).await?;
         }
         show(&deployment, self.consumer, context).await
     }
+}
+
+/// What was ordered is written down, though this command could not carry it out.
+fn left_to_the_controller(consumer: Consumer, is: &str, back: &str) {
+    let name = consumer.name;
+    note(&format!(
+        "{name} is {is} all the same: that is written down, and the controller carries it out \
+         within a minute; waybill queues {back} {name} takes it back"
+    ));
 }
 
 /// Closes a circuit if nobody changes it between our look and our write.

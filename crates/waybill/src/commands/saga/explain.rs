@@ -10,7 +10,7 @@ use super::diagnosis::{Cure, diagnose};
 use crate::cli::Context;
 use crate::deployment::Deployment;
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, printable};
+use crate::output::{Output, printable, word};
 use crate::records::executions::{self, Execution};
 use crate::records::order::{Attempt, Reason, StoredOrder};
 use crate::records::steps::{self, StepState};
@@ -219,11 +219,11 @@ fn is_open(failed: &Failed) -> bool {
 
 fn mend(failed: &Failed) -> String {
     let Failed {
-        id,
         message,
         error_name,
         ..
     } = failed;
+    let id = word(&failed.id);
     format!(
         "{message} failed with {error_name}. Look: waybill failures show {id}. \
          After the resume: waybill failures replay {id} --yes (it changes nothing any more, \

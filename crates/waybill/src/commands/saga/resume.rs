@@ -18,7 +18,7 @@ use crate::cli::Context;
 use crate::deployment::Deployment;
 use crate::failure::{Exit, Failure};
 use crate::operator::operator;
-use crate::output::{Output, note, printable, spinner};
+use crate::output::{Output, Spinner, note, printable};
 use crate::records::audit;
 use crate::records::executions::{self, Execution};
 use crate::records::order::{Reason, StoredOrder};
@@ -139,11 +139,8 @@ impl Arguments {
             resumed.done = true;
             resumed.began = Some(attempt.began);
             resumed.attempt = Some(attempt.name.clone());
-            if !attempt.began {
-                let (now, steps) = resume.look().await?;
-                resumed.joined(&now, &steps);
-            }
-            self.wait(&resume, &attempt, &mut resumed).await?
+            let followed = self.follow(&resume, &attempt, &mut resumed).await;
+            followed.inspect_err(|_| goes_on(self.id, &attempt))?
         } else {
             Exit::Ok
         };
@@ -193,6 +190,20 @@ impl Arguments {
         Err(Failure::NotAllowed(message, None))
     }
 
+    /// Sees to an attempt that is under way.
+    async fn follow(
+        &self,
+        resume: &Resume<'_>,
+        attempt: &Begun,
+        resumed: &mut Resumed,
+    ) -> Result<Exit, Failure> {
+        if !attempt.began {
+            let (now, steps) = resume.look().await?;
+            resumed.joined(&now, &steps);
+        }
+        self.wait(resume, attempt, resumed).await
+    }
+
     /// Waits for the end of the attempt, and says how the order stands then.
     async fn wait(
         &self,
@@ -207,9 +218,9 @@ impl Arguments {
             // A time limit beyond what the clock can hold is no limit.
             Instant::now().checked_add(Duration::from_secs(seconds))
         });
-        let spinner = spinner(format!("attempt {}", attempt.name));
+        let spinner = Spinner::new(&format!("attempt {}", attempt.name));
         let ended = resume.ended(attempt, deadline).await;
-        spinner.finish_and_clear();
+        spinner.finish();
         let ended = ended?;
         let (order, _) = resume.look().await?;
         resumed.status = order.status_name();
@@ -220,6 +231,15 @@ impl Arguments {
             (false, _) => Exit::StillUnderWay,
         })
     }
+}
+
+/// An attempt needs nobody who looks on.
+fn goes_on(id: OrderId, attempt: &Begun) {
+    note(&format!(
+        "the attempt {} is under way all the same; to wait for its end: \
+         waybill saga resume {id} --yes",
+        attempt.name
+    ));
 }
 
 /// An attempt that was begun, by this call or by another.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use domain::Sku;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -19,6 +20,10 @@ pub(crate) struct Level {
 pub(crate) fn read(content: &[u8]) -> Result<Vec<Level>, serde_json::Error> {
     serde_json::from_slice::<Levels>(content).map(|levels| levels.0)
 }
+
+/// The most that every reader of JSON takes for the same number; far from where the
+/// table's counts would end.
+const MOST: u64 = (1 << 53) - 1;
 
 struct Levels(Vec<Level>);
 
@@ -56,10 +61,33 @@ impl<'de> Visitor<'de> for LevelsVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Levels, A::Error> {
         let mut levels = Collected::default();
-        while let Some(entry) = list.next_element::<Entry>()? {
+        while let Some(Object(entry)) = list.next_element()? {
             levels.add(&entry.sku, entry.available)?;
         }
         Ok(Levels(levels.levels))
+    }
+}
+
+/// An entry from an object only: derived code takes a list of the fields' values as well.
+struct Object(Entry);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(r#"an object such as {"sku": "MUG-RED", "available": 100}"#)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object, A::Error> {
+        Entry::deserialize(MapAccessDeserializer::new(map)).map(Object)
     }
 }
 
@@ -72,6 +100,9 @@ struct Collected {
 impl Collected {
     fn add<E: Error>(&mut self, sku: &str, available: u64) -> Result<(), E> {
         let sku = Sku::new(sku).map_err(|rejected| E::custom(format!("sku {sku:?} {rejected}")))?;
+        if available > MOST {
+            return Err(E::custom(format!("{sku}: {available} is more than {MOST}")));
+        }
         if !self.seen.insert(sku.clone()) {
             return Err(E::custom(format!("{sku} is named twice")));
         }
@@ -115,9 +146,12 @@ mod tests {
         );
         refuses(r#"{"A": -1}"#, "-1");
         refuses(r#"{"A": 1.5}"#, "1.5");
+        refuses(r#"{"A": 9007199254740992}"#, "more than");
+        refuses(r#"{"A": 18446744073709551616}"#, "invalid type");
         refuses(r#"{"A B": 1}"#, "A B");
         refuses(r#"[{"sku": "A", "avaliable": 1}]"#, "avaliable");
         refuses(r#""A""#, "an object such as");
+        refuses(r#"[["A", 1]]"#, "an object such as");
         refuses("{", "line 1");
     }
 }

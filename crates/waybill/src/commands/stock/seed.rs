@@ -6,16 +6,22 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use clap::Args;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
 use super::CONCURRENCY;
 use super::levels::{self, Level};
 use crate::cli::Context;
-use crate::commands::read_input;
+use crate::commands::input::{self, Limit};
 use crate::failure::{Exit, Failure};
 use crate::items;
-use crate::output::{Column, progress_bar, table};
+use crate::output::{Column, note, progress_bar, table};
+
+/// Some hundred thousand articles.
+const LIMIT: Limit = Limit {
+    bytes: 8 * 1024 * 1024,
+    what: "a stock file",
+};
 
 /// `waybill stock seed FILE`
 #[derive(Debug, Args)]
@@ -54,22 +60,37 @@ enum Action {
 
 impl Arguments {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let content = read_input(&self.file)?;
+        let content = input::read(&self.file, LIMIT)?;
         let levels = levels::read(&content)
-            .map_err(|error| Failure::Input(format!("{}: {error}", self.file.display())))?;
+            .map_err(|error| input::not_json(&input::name(&self.file), &content, &error))?;
         let deployment = context.settings.deployment().await?;
         let stock = deployment.output("StockTableName")?;
         let client = deployment.dynamodb();
         let bar = progress_bar(levels.len() as u64, "seeding");
-        let changes: Vec<Change> = stream::iter(&levels)
+        let mut seeded = Seeded { stock: Vec::new() };
+        let mut changes = stream::iter(&levels)
             .map(|level| seed(&client, stock, level, self.if_absent))
-            .buffered(CONCURRENCY)
-            .inspect(|_| bar.inc(1))
-            .try_collect()
-            .await?;
+            .buffered(CONCURRENCY);
+        while let Some(change) = changes.next().await {
+            let change = change.inspect_err(|_| seeded.broken_off(levels.len()))?;
+            seeded.stock.push(change);
+            bar.inc(1);
+        }
         bar.finish_and_clear();
-        context.output.result(&Seeded { stock: changes }, text)?;
+        context.output.result(&seeded, text)?;
         Ok(Exit::Ok)
+    }
+}
+
+impl Seeded {
+    /// Says what was done before an error ended it.
+    fn broken_off(&self, all: usize) {
+        if let done @ 1.. = self.stock.len() {
+            note(&format!(
+                "{done} of {all} articles were seeded before the error, and stay so; \
+                 repeat it: an article that is seeded twice is seeded once"
+            ));
+        }
     }
 }
 

@@ -29,9 +29,10 @@ struct Listing {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Article {
     sku: String,
-    available: u64,
-    reserved: u64,
-    shipped: u64,
+    /// Absent where the table holds no count.
+    available: Option<u64>,
+    reserved: Option<u64>,
+    shipped: Option<u64>,
 }
 
 impl Arguments {
@@ -101,7 +102,7 @@ async fn all(client: &Client, table: &str) -> Result<Vec<Article>, Failure> {
 }
 
 fn article(item: &Item) -> Article {
-    let count = |name| items::number(item, name).unwrap_or_default();
+    let count = |name| items::number(item, name);
     Article {
         sku: items::text(item, "sku"),
         available: count("available"),
@@ -114,10 +115,15 @@ fn text(listing: &Listing) -> String {
     let rows = listing.stock.iter().map(|article| {
         vec![
             Column::text(&article.sku),
-            Column::number(article.available.to_string()),
-            Column::number(article.reserved.to_string()),
-            Column::number(article.shipped.to_string()),
+            count(article.available),
+            count(article.reserved),
+            count(article.shipped),
         ]
     });
     table(&["SKU", "AVAILABLE", "RESERVED", "SHIPPED"], rows)
+}
+
+/// What is no count is not taken for nothing.
+fn count(count: Option<u64>) -> Column {
+    Column::number(count.map_or_else(|| "?".to_owned(), |count| count.to_string()))
 }
