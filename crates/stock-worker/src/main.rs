@@ -16,10 +16,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let records = environment.text("IDEMPOTENCY_TABLE")?;
     let orders = environment.text("ORDERS_TABLE")?;
     let stock = environment.text("STOCK_TABLE")?;
-    let journal = DynamoJournal::new(clients.dynamodb(), &records, orders, Some(stock));
+    let journal = DynamoJournal::new(clients.dynamodb(), &records, orders, Some(stock))
+        .with_calls(clients.dynamodb_calls()?);
 
     let steps = Stock::new(journal, SystemClock);
-    let tasks = StepFunctionsTasks::new(clients.step_functions());
+    let tasks = StepFunctionsTasks::new(&clients)?;
     let handler = StepHandler::new(Step::Reserve, steps, tasks);
     serve_queue(queue_worker("stock", environment, &clients, handler)?).await
 }
