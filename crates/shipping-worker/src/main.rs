@@ -10,6 +10,10 @@ use idempotency::SystemClock;
 use saga_step::{ClaimedSteps, StepHandler};
 use shipping_worker::Shipments;
 
+/// Requests are many small allocations, and the system's allocator is slow with them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let environment = Environment;

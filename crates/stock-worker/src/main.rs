@@ -8,6 +8,10 @@ use idempotency::SystemClock;
 use saga_step::StepHandler;
 use stock_worker::Stock;
 
+/// Requests are many small allocations, and the system's allocator is slow with them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let environment = Environment;
