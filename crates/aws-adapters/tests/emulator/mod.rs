@@ -33,6 +33,7 @@ use idempotency::OwnerToken;
 #[derive(Debug, Clone)]
 pub(crate) struct Emulator {
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    #[allow(dead_code, reason = "not every test makes them")]
     pub(crate) calls: DynamoCalls,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) wire: Wire,
