@@ -30,7 +30,7 @@ PROGRAMS := --package waybill --package waybill-tests
 ALL := --workspace --all-features
 TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
 
-.PHONY: help setup up down demo chaos bench cost growth check-cost test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
+.PHONY: help setup up down demo chaos bench profile cost growth check-cost test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do printf '  %-16s %s\n' "$$target" "$$does"; done
@@ -124,6 +124,18 @@ bench: .local/bench/.installed .local/bench-typescript/index.mjs ## Each functio
 	@for package in $(BENCHED); do cargo build --release --package $$package; done
 	@$(PROGRAM_FOLDER)/bench --programs $(PROGRAM_FOLDER) --rounds $(ROUNDS) --records $(RECORDS) --latency $(LATENCY) \
 	  $(if $(FUNCTIONS),--functions $(FUNCTIONS)) $(addprefix --other ,$(OTHER)) $(if $(WRITE),--write)
+
+# Each function by itself, as for AWS, but with the names of its functions left in it.
+profile: ## Where a record's instructions are; needs valgrind, which `make setup` does not install (FUNCTIONS=minimal,payment-worker)
+	@command -v valgrind >/dev/null || { echo "error: valgrind is not installed" >&2; exit 2; }
+	@cargo build --release --package bench
+	@mkdir -p .local/profile
+	@for name in $$(echo "$(or $(FUNCTIONS),minimal,payment-worker)" | tr , ' '); do \
+	  package=$$(echo "$$name" | sed -E 's/^(null|minimal)$$/bench-\1/'); \
+	  cargo rustc --release --package $$package --bin $$package -- -C strip=none; \
+	  cp $(PROGRAM_FOLDER)/$$package .local/profile; \
+	done
+	@$(PROGRAM_FOLDER)/bench --profile --programs .local/profile --functions $(or $(FUNCTIONS),minimal,payment-worker) --records $(or $(PROFILED),300)
 
 # The peer in TypeScript, bundled as for Lambda, with the npm that comes with the pinned Node.js.
 .local/bench-typescript/index.mjs: .local/bench/.installed $(wildcard crates/bench/peers/typescript/*)

@@ -33,7 +33,7 @@ EMULATOR = STATE / "emulator" / "bin"
 SAM = STATE / "sam" / "bin"
 REGION = "us-east-1"
 # These names are the installed tools' own directories.
-RESERVED_NAMES = {"emulator", "sam", "cargo", "checkov", "schemathesis", "bench", "bench-typescript", "bench-logs", "lock"}
+RESERVED_NAMES = {"emulator", "sam", "cargo", "checkov", "schemathesis", "bench", "bench-typescript", "bench-logs", "lock", "profile"}
 # Anything here would send a request elsewhere than to the emulator, or sign it as someone else.
 FOREIGN_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 

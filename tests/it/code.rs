@@ -622,6 +622,16 @@ impl<'a> Visit<'a> for Facts {
             let owner = segments
                 .next()
                 .filter(|it| it.starts_with(char::is_uppercase));
+            // What is built is sent: `SendTaskSuccessInput::builder()`.
+            if name == "builder"
+                && let Some(operation) = owner.as_ref().filter(|it| is_input(it))
+            {
+                self.requests.push(Request {
+                    client: String::new(),
+                    operation: operation.clone(),
+                    table: None,
+                });
+            }
             self.arguments
                 .push((owner, name, it.args.iter().cloned().collect()));
         }
@@ -785,13 +795,19 @@ fn action(service: &str, operation: &str) -> Option<String> {
     let operation = match operation {
         "Put" | "Update" | "Delete" => format!("{operation}Item"),
         "ConditionCheck" => "ConditionCheckItem".to_owned(),
-        "transact_write_items" | "clone" => return None,
+        "transact_write_items" | "TransactWriteItemsInput" | "clone" => return None,
         // AWS has no right of this name; a batch is a Publish.
         "publish_batch" => "Publish".to_owned(),
         "invoke" => "InvokeFunction".to_owned(),
+        input if is_input(input) => input.trim_end_matches("Input").to_owned(),
         other => other.split('_').map(capitalized).collect(),
     };
     Some(format!("{service}:{operation}"))
+}
+
+/// The type of what an operation of the SDK is asked with.
+fn is_input(name: &str) -> bool {
+    name.starts_with(char::is_uppercase) && name.ends_with("Input")
 }
 
 fn capitalized(word: &str) -> String {

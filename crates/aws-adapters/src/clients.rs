@@ -5,18 +5,24 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sfn::operation::send_task_success::SendTaskSuccess;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
+use crate::calls::{Call, DynamoCalls};
 use crate::environment::{Environment, EnvironmentError};
 
 /// Makes clients that share one HTTP connection pool.
 #[derive(Debug, Clone)]
 pub struct Clients {
     config: SdkConfig,
+    identity: Identity,
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
 }
 
@@ -39,13 +45,16 @@ impl Clients {
         let mut config = SdkConfig::builder()
             .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
             .region(Region::new(environment.text("AWS_REGION")?))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
             .http_client(http)
+            .sleep_impl(TokioSleep::new())
+            .time_source(SystemTimeSource::new())
             .retry_config(RetryConfig::standard())
             .timeout_config(timeouts());
         config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL"));
         Ok(Self {
             config: config.build(),
+            identity: credentials.into(),
             dynamodb: OnceLock::new(),
         })
     }
@@ -55,6 +64,22 @@ impl Clients {
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let client = || aws_sdk_dynamodb::Client::new(&self.config);
         self.dynamodb.get_or_init(client).clone()
+    }
+
+    /// The requests to DynamoDB that are made for every message.
+    ///
+    /// # Errors
+    /// [`EnvironmentError`] where region and endpoint make no address.
+    pub fn dynamodb_calls(&self) -> Result<DynamoCalls, EnvironmentError> {
+        DynamoCalls::new(&self.config, &self.identity).map_err(|_| NO_ADDRESS)
+    }
+
+    /// The answer to Step Functions that is given for every message.
+    ///
+    /// # Errors
+    /// [`EnvironmentError`] where region and endpoint make no address.
+    pub fn task_success(&self) -> Result<Call<SendTaskSuccess>, EnvironmentError> {
+        Call::new(&self.config, self.identity.clone()).map_err(|_| NO_ADDRESS)
     }
 
     /// SNS.
@@ -93,6 +118,12 @@ impl Clients {
         aws_sdk_sfn::Client::new(&self.config)
     }
 }
+
+/// All else that a call needs is always there.
+const NO_ADDRESS: EnvironmentError = EnvironmentError::Wrong {
+    name: "AWS_REGION",
+    wanted: "a region, and AWS_ENDPOINT_URL, where it is set, an address",
+};
 
 /// All attempts of one call end before the shortest time-out of a function (10 s),
 /// so that a caller gets an answer and not a broken connection.

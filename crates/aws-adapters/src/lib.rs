@@ -6,6 +6,7 @@
 //! look-up that is not made is cold start saved.
 
 mod bus;
+mod calls;
 mod circuit;
 mod clients;
 mod dead_letters;
@@ -29,6 +30,7 @@ pub use self::failures::{
     DynamoFailures, DynamoGroups, DynamoPlans, SqsDeadLetterQueues, SqsReplayQueues,
 };
 pub use bus::SnsBus;
+pub use calls::{Call, Called, DynamoCalls, Operation, RulesOfEndpoint};
 pub use clients::Clients;
 pub use dead_letters::SqsDeadLetters;
 pub use dynamodb::{DynamoAudit, DynamoJournal, DynamoOrders};

@@ -2,28 +2,40 @@
 
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::error::SdkError;
+use aws_sdk_sfn::operation::send_task_success::{SendTaskSuccess, SendTaskSuccessInput};
 use contracts::TaskToken;
 use ports::{Answer, Answered, TaskAnswers, Unavailable};
+
+use crate::calls::Call;
+use crate::clients::Clients;
+use crate::environment::EnvironmentError;
 
 /// Answers tasks of Step Functions.
 #[derive(Debug, Clone)]
 pub struct StepFunctionsTasks {
     client: Client,
+    success: Call<SendTaskSuccess>,
 }
 
 impl StepFunctionsTasks {
-    /// Answers through this client.
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    /// Answers through these clients.
+    ///
+    /// # Errors
+    /// [`EnvironmentError`] where region and endpoint make no address.
+    pub fn new(clients: &Clients) -> Result<Self, EnvironmentError> {
+        Ok(Self {
+            client: clients.step_functions(),
+            success: clients.task_success()?,
+        })
     }
 
     async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Answered, Unavailable> {
-        let sent = self
-            .client
-            .send_task_success()
+        let input = SendTaskSuccessInput::builder()
             .task_token(token.expose())
-            .output(output);
-        settle(sent.send().await, |error| {
+            .output(output)
+            .build()
+            .map_err(|error| Unavailable::new("Step Functions", error))?;
+        settle(self.success.send(input).await, |error| {
             error.is_task_timed_out() || error.is_task_does_not_exist() || error.is_invalid_token()
         })
     }

@@ -41,7 +41,8 @@ impl Scene {
         let client = emulator.dynamodb.clone();
         let scene = Self {
             emulator: emulator.clone(),
-            journal: DynamoJournal::new(client, &records, orders.clone(), Some(stock.clone())),
+            journal: DynamoJournal::new(client, &records, orders.clone(), Some(stock.clone()))
+                .with_calls(emulator.calls.clone()),
             orders,
             stock,
         };

@@ -6,6 +6,7 @@ mod document;
 mod http;
 mod measure;
 mod process;
+mod profile;
 mod report;
 mod runtime_api;
 mod standin;
@@ -62,6 +63,10 @@ pub(crate) struct Arguments {
     /// Where the release builds are.
     #[arg(long)]
     pub(crate) programs: PathBuf,
+    /// Count the instructions of a record with valgrind instead, which must be installed.
+    /// The programs must have their symbols.
+    #[arg(long)]
+    pub(crate) profile: bool,
     /// Write docs/performance.md and its chart.
     #[arg(long)]
     pub(crate) write: bool,
@@ -82,6 +87,9 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Fault> {
     let subjects = subjects(arguments)?;
+    if arguments.profile {
+        return profile(arguments, subjects);
+    }
     let load = document::load()?;
     let cores = process::cores()?;
     let driver_core = *cores.first().ok_or("no core may be used")?;
@@ -128,6 +136,30 @@ fn run(arguments: &Arguments) -> Result<(), Fault> {
     if arguments.write {
         write(arguments, &results, &subjects, &text)?;
     }
+    Ok(())
+}
+
+/// Prints how many instructions a record takes, and where.
+fn profile(arguments: &Arguments, subjects: Vec<Subject>) -> Result<(), Fault> {
+    let core = *process::cores()?.first().ok_or("no core may be used")?;
+    let logs = arguments.root.join(".local/bench-logs");
+    std::fs::create_dir_all(&logs)?;
+    let aws = Arc::new(StandIn::default());
+    let server = Server::start(Arc::clone(&aws))?;
+    let bench = Bench {
+        aws: &aws,
+        endpoint: format!("http://{}", server.address()),
+        driver_core: core,
+        function_core: core,
+        logs: &logs,
+    };
+    let mut profiles = Vec::new();
+    for subject in subjects {
+        let profile = profile::of(&bench, subject, arguments.records, arguments.batch)?;
+        say(&format!("{}\n{}", profile.name, profile.costliest(40)));
+        profiles.push(profile);
+    }
+    say(&profile::table(&profiles));
     Ok(())
 }
 

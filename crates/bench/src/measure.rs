@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::Fault;
 use crate::http::Server;
 use crate::process::{Process, bind, own_cpu};
+use crate::profile;
 use crate::runtime_api::{Answer, Event, Session};
 use crate::standin::{StandIn, Tally};
 use crate::statistics::percentile;
@@ -109,6 +110,26 @@ impl Bench<'_> {
         let starts = (0..count).map(|_| self.start(subject));
         let starts = starts.collect::<Result<Vec<_>, _>>().map_err(named)?;
         self.warm(subject, amount, starts).map_err(named)
+    }
+
+    /// Gives a function so many batches behind the warm-up, and has it end by itself.
+    pub(crate) fn only_first(
+        &self,
+        subject: &Subject,
+        batches: usize,
+        batch: usize,
+    ) -> Result<(), Fault> {
+        self.aws.clear();
+        let mut run = Run::start(self, subject)?;
+        let per_event = subject.workload.records_of(batch);
+        let orders = orders((WARM_UP + batches) * per_event);
+        subject.workload.prepare(self.aws, &orders)?;
+        let events = orders
+            .chunks(per_event)
+            .map(|it| subject.workload.event(it));
+        run.invoke(events.collect::<Result<_, _>>()?)?;
+        check(&self.aws.take_tally())?;
+        run.process.end(profile::WRITING)
     }
 
     /// Starts a process and gives it one record.

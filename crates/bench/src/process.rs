@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 
@@ -71,6 +72,23 @@ impl Process {
             log: log.to_owned(),
             started,
         })
+    }
+
+    /// Asks it to end, and waits until it has.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "no executor, and nothing else to do"
+    )]
+    pub(crate) fn end(&mut self, patience: Duration) -> Result<(), Fault> {
+        kill(Pid::from_raw(self.child.id().try_into()?), Signal::SIGTERM)?;
+        let asked = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if asked.elapsed() > patience {
+                return Err("the function does not end".into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// The CPU time of all its threads, also of those that have ended.

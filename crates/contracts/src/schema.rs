@@ -1,5 +1,7 @@
 //! The JSON Schemas, one file for each message type and version: they are the contract.
 
+use std::sync::OnceLock;
+
 use sha2::{Digest, Sha256};
 
 /// A schema file.
@@ -62,7 +64,21 @@ impl Schema {
     }
 
     /// SHA-256 of the file, in hex: says which text of the contract a message was held against.
+    ///
+    /// Told with each message, so it is computed once.
     pub fn hash(&self) -> String {
+        static HASHES: [OnceLock<String>; MESSAGES.len()] =
+            [const { OnceLock::new() }; MESSAGES.len()];
+        let known = MESSAGES
+            .iter()
+            .position(|it| it.message_type == self.message_type);
+        match known.and_then(|place| HASHES.get(place)) {
+            Some(hash) => hash.get_or_init(|| self.compute_hash()).clone(),
+            None => self.compute_hash(),
+        }
+    }
+
+    fn compute_hash(&self) -> String {
         let digest = Sha256::digest(self.text.as_bytes());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }

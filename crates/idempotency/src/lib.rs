@@ -29,7 +29,7 @@ mod wait;
 pub use abandoned::Abandoned;
 pub use clock::{Clock, Lease, ManualClock, Millis, NoTimeLeft, Seconds, SystemClock};
 #[cfg(feature = "dynamodb")]
-pub use dynamodb::DynamoDbStore;
+pub use dynamodb::{BoxedPut, DynamoDbStore, SendPut};
 pub use front::{Idempotency, Outcome, RunError};
 pub use identity::{Fingerprint, InvalidKey, InvalidOwnerToken, Key, OwnerToken};
 #[cfg(feature = "memory")]

@@ -10,6 +10,10 @@ use idempotency::SystemClock;
 use payment_worker::Payments;
 use saga_step::{ClaimedSteps, StepHandler};
 
+/// Requests are many small allocations, and the system's allocator is slow with them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let environment = Environment;
@@ -17,7 +21,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let clients = Clients::from_environment(environment)?;
     let records = environment.text("IDEMPOTENCY_TABLE")?;
     let orders = environment.text("ORDERS_TABLE")?;
-    let journal = DynamoJournal::new(clients.dynamodb(), &records, orders, None);
+    let journal = DynamoJournal::new(clients.dynamodb(), &records, orders, None)
+        .with_calls(clients.dynamodb_calls()?);
 
     // The only provider so far. With a second one, match on the choice and serve each.
     environment.choice("PAYMENT_PROVIDER", &["sandbox"])?;
@@ -26,7 +31,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let breaker = worker_breaker("payment", environment, &clients)?;
     let steps = ClaimedSteps::new(journal, Payments::new(provider, SystemClock), SystemClock)
         .guarded_by(breaker.clone());
-    let tasks = StepFunctionsTasks::new(clients.step_functions());
+    let tasks = StepFunctionsTasks::new(&clients)?;
     let handler = StepHandler::new(Step::Charge, steps, tasks);
     let worker = queue_worker("payment", environment, &clients, handler)?;
     serve_guarded_queue(worker, breaker).await

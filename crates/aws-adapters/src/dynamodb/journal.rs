@@ -18,11 +18,13 @@ use ports::{
 
 use super::number;
 use super::orders::{append_event, unless_completing};
+use crate::calls::DynamoCalls;
 
 /// Records in one table, committed together with orders and stock in others.
 #[derive(Debug, Clone)]
 pub struct DynamoJournal {
     client: Client,
+    calls: Option<DynamoCalls>,
     records: DynamoDbStore,
     orders: String,
     /// Absent for workers that move no stock and have no right to.
@@ -35,10 +37,19 @@ impl DynamoJournal {
         let records = DynamoDbStore::new(client.clone(), records);
         Self {
             client,
+            calls: None,
             records,
             orders,
             stock,
         }
+    }
+
+    /// Makes the requests of every message by these calls, and only the others by the client.
+    #[must_use]
+    pub fn with_calls(mut self, calls: DynamoCalls) -> Self {
+        self.records = self.records.with_puts(calls.clone());
+        self.calls = Some(calls);
+        self
     }
 
     /// The record first, then the order, then the stock: reasons come back in this order.
@@ -79,12 +90,13 @@ impl DynamoJournal {
     }
 
     async fn write_once(&self, items: Vec<TransactWriteItem>) -> Result<(), Refusal> {
-        let sent = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(items))
-            .send()
-            .await;
+        let sent = match &self.calls {
+            Some(calls) => calls.transact(items).await,
+            None => {
+                let request = self.client.transact_write_items();
+                request.set_transact_items(Some(items)).send().await
+            }
+        };
         let Err(error) = sent else { return Ok(()) };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {

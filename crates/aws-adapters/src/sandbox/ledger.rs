@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{ConditionCheck, Put, ReturnValue, TransactWriteIte
 use domain::{Currency, Money, OrderId};
 use ports::ProviderError;
 
+use crate::calls::DynamoCalls;
 use crate::clients::Clients;
 use crate::dynamodb::{Item, now, number, read_number, read_text, text};
 use crate::environment::{Environment, EnvironmentError};
@@ -17,6 +18,7 @@ use crate::environment::{Environment, EnvironmentError};
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(super) client: Client,
+    calls: DynamoCalls,
     effects: String,
     pub(super) state: String,
 }
@@ -54,6 +56,7 @@ impl Ledger {
     ) -> Result<Self, EnvironmentError> {
         Ok(Self {
             client: clients.dynamodb(),
+            calls: clients.dynamodb_calls()?,
             effects: environment.text("SANDBOX_LEDGER_TABLE")?,
             state: environment.text("SANDBOX_STATE_TABLE")?,
         })
@@ -159,13 +162,7 @@ impl Ledger {
 
     /// Writes all or nothing; gives, for each item, whether its condition failed.
     async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<Vec<bool>, ProviderError> {
-        let sent = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(items))
-            .send()
-            .await;
-        let Err(error) = sent else {
+        let Err(error) = self.calls.transact(items).await else {
             return Ok(Vec::new());
         };
         let failed: Vec<bool> = match error.as_service_error() {

@@ -6,13 +6,13 @@
 //! anyone can count what the provider had to bear.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use idempotency::{Clock, Millis, SystemClock};
 use ports::ProviderError;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::Simulated;
@@ -177,7 +177,9 @@ impl Switch {
     }
 
     async fn outage(&self, now: Millis) -> Result<Option<Outage>, ProviderError> {
-        if let Some((at, outage)) = self.seen()
+        // The others of a batch wait for the first one's look.
+        let mut seen = self.seen.lock().await;
+        if let Some((at, outage)) = *seen
             && now.since(at) < FRESH
         {
             return Ok(outage);
@@ -191,14 +193,8 @@ impl Switch {
             .await
             .map_err(|error| ProviderError::Unavailable(Box::new(error)))?;
         let outage = found.item.as_ref().and_then(Outage::read);
-        if let Ok(mut seen) = self.seen.lock() {
-            *seen = Some((now, outage));
-        }
+        *seen = Some((now, outage));
         Ok(outage)
-    }
-
-    fn seen(&self) -> Option<(Millis, Option<Outage>)> {
-        self.seen.lock().ok().and_then(|seen| *seen)
     }
 
     /// A call that cannot be written down is made all the same.

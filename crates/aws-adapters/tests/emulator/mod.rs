@@ -5,12 +5,15 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use aws_adapters::DynamoCalls;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
@@ -20,6 +23,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::{Response, StatusCode};
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use idempotency::OwnerToken;
@@ -28,6 +33,8 @@ use idempotency::OwnerToken;
 #[derive(Debug, Clone)]
 pub(crate) struct Emulator {
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    #[allow(dead_code, reason = "not every test makes them")]
+    pub(crate) calls: DynamoCalls,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) wire: Wire,
     prefix: String,
@@ -78,14 +85,19 @@ impl Emulator {
             .region(Region::new(region))
             .endpoint_url(endpoint)
             .credentials_provider(
-                aws_credential_types::provider::SharedCredentialsProvider::new(credentials),
+                aws_credential_types::provider::SharedCredentialsProvider::new(credentials.clone()),
             )
             .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(RetryConfig::standard())
+            .timeout_config(TimeoutConfig::disabled())
+            .sleep_impl(TokioSleep::new())
+            .time_source(SystemTimeSource::new())
             .build();
         let wire = Wire::default();
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(wire.clone());
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            calls: DynamoCalls::new(&config, &credentials.into()).unwrap(),
             sqs: aws_sdk_sqs::Client::new(&config),
             wire,
             prefix: format!("failures-test-{}", OwnerToken::random()),

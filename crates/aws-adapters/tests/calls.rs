@@ -1,0 +1,256 @@
+//! Calls ask what the SDK's clients ask, and take what happens as they do.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic is how a test reports its failure"
+)]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_adapters::{Call, DynamoCalls, Operation};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::{PutItem, PutItemError, PutItemInput};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_sfn::operation::send_task_success::{SendTaskSuccess, SendTaskSuccessInput};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use serde_json::{Value, json};
+
+/// A service with these answers; when they are used up, it gives none.
+#[derive(Debug, Clone, Default)]
+struct Service {
+    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
+    requests: Arc<Mutex<Vec<Asked>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Asked {
+    uri: String,
+    headers: Vec<(String, String)>,
+    body: Value,
+}
+
+impl Asked {
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(header, _)| header == name);
+        found.map_or("", |(_, value)| value)
+    }
+}
+
+impl HttpConnector for Service {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let headers = request.headers().iter();
+        self.requests.lock().unwrap().push(Asked {
+            uri: request.uri().to_owned(),
+            headers: headers.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            body: serde_json::from_slice(request.body().bytes().unwrap()).unwrap(),
+        });
+        let Some((status, body)) = self.answers.lock().unwrap().pop_front() else {
+            return HttpConnectorFuture::new(std::future::pending());
+        };
+        let status = StatusCode::try_from(status).unwrap();
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
+    }
+}
+
+impl Service {
+    fn answering(answers: &[(u16, Value)]) -> Self {
+        let answers = answers
+            .iter()
+            .map(|(status, body)| (*status, body.to_string()));
+        Self {
+            answers: Arc::new(Mutex::new(answers.collect())),
+            requests: Arc::default(),
+        }
+    }
+
+    fn config(&self, region: &str, url: Option<&str>) -> SdkConfig {
+        let service = self.clone();
+        let http = http_client_fn(move |_, _| SharedHttpConnector::new(service.clone()));
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(Duration::from_secs(3))
+            .operation_timeout(Duration::from_secs(8));
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials()))
+            .http_client(http)
+            .sleep_impl(TokioSleep::new())
+            .time_source(SystemTimeSource::new())
+            .retry_config(RetryConfig::standard())
+            .timeout_config(timeouts.build());
+        config.set_endpoint_url(url.map(str::to_owned));
+        config.build()
+    }
+
+    fn call<O: Operation>(&self, region: &str, url: Option<&str>) -> Call<O> {
+        Call::new(&self.config(region, url), credentials().into()).unwrap()
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn credentials() -> Credentials {
+    Credentials::new("key", "secret", Some("token".to_owned()), None, "test")
+}
+
+fn put() -> PutItemInput {
+    let input = PutItemInput::builder().table_name("records");
+    let input = input.item("id", AttributeValue::S("a".to_owned()));
+    let input = input.condition_expression("attribute_not_exists(id)");
+    input.build().unwrap()
+}
+
+#[tokio::test]
+async fn a_call_asks_what_the_sdks_client_asks() {
+    let service = Service::answering(&[(200, json!({})), (200, json!({}))]);
+    let config = service.config("eu-central-1", None);
+    let sent = aws_sdk_dynamodb::Client::new(&config).put_item();
+    let sent = sent
+        .table_name("records")
+        .item("id", AttributeValue::S("a".to_owned()));
+    sent.condition_expression("attribute_not_exists(id)")
+        .send()
+        .await
+        .unwrap();
+    let call: Call<PutItem> = Call::new(&config, credentials().into()).unwrap();
+    call.send(put()).await.unwrap();
+
+    let asked = service.asked();
+    let [client, call] = asked.as_slice() else {
+        panic!("two requests, and not {asked:?}");
+    };
+    assert_eq!((&call.uri, &call.body), (&client.uri, &client.body));
+    assert_eq!(call.uri, "https://dynamodb.eu-central-1.amazonaws.com/");
+    for name in [
+        "content-type",
+        "content-length",
+        "x-amz-target",
+        "x-amz-security-token",
+    ] {
+        assert_eq!(call.header(name), client.header(name), "{name}");
+        assert_ne!(call.header(name), "", "{name}");
+    }
+    assert!(call.header("user-agent").starts_with("waybill/"));
+    let signed_by = |asked: &Asked| {
+        let (beginning, _) = asked.header("authorization").split_once(',').unwrap();
+        beginning.to_owned()
+    };
+    assert_eq!(signed_by(call), signed_by(client));
+    assert!(signed_by(call).contains("/eu-central-1/dynamodb/aws4_request"));
+}
+
+#[tokio::test]
+async fn each_service_is_asked_where_the_rules_of_the_sdk_say() {
+    #[track_caller]
+    fn check(service: &Service, uri: &str) {
+        assert_eq!(service.asked().last().unwrap().uri, uri);
+    }
+    let answers: Vec<_> = (0..3).map(|_| (200, json!({}))).collect();
+    let service = Service::answering(&answers);
+    let answer = SendTaskSuccessInput::builder()
+        .task_token("t")
+        .output("{}")
+        .build()
+        .unwrap();
+    let success: Call<SendTaskSuccess> = service.call("eu-central-1", None);
+    success.send(answer).await.unwrap();
+    check(&service, "https://states.eu-central-1.amazonaws.com/");
+    let china: Call<PutItem> = service.call("cn-north-1", None);
+    china.send(put()).await.unwrap();
+    check(&service, "https://dynamodb.cn-north-1.amazonaws.com.cn/");
+    let local: Call<PutItem> = service.call("eu-central-1", Some("http://127.0.0.1:4566"));
+    local.send(put()).await.unwrap();
+    check(&service, "http://127.0.0.1:4566/");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_whose_answer_was_lost_is_repeated_with_the_same_token() {
+    let service = Service::answering(&[(500, json!({})), (200, json!({})), (200, json!({}))]);
+    let config = service.config("eu-central-1", None);
+    let calls = DynamoCalls::new(&config, &credentials().into()).unwrap();
+    let put = Put::builder()
+        .table_name("t")
+        .item("id", AttributeValue::S("a".to_owned()));
+    let item = TransactWriteItem::builder()
+        .put(put.build().unwrap())
+        .build();
+    calls.transact(vec![item.clone()]).await.unwrap();
+    calls.transact(vec![item]).await.unwrap();
+
+    let tokens: Vec<_> = service
+        .asked()
+        .iter()
+        .map(|it| it.body["ClientRequestToken"].clone())
+        .collect();
+    assert!(tokens[0].is_string());
+    assert_eq!(tokens[0], tokens[1]);
+    assert_ne!(
+        tokens[0], tokens[2],
+        "another transaction has another token"
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_with_its_item_and_not_repeated() {
+    let refusal = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+        "message": "The conditional request failed",
+        "Item": { "id": { "S": "a" } },
+    });
+    let service = Service::answering(&[(400, refusal)]);
+    let call: Call<PutItem> = service.call("eu-central-1", None);
+    let SdkError::ServiceError(error) = call.send(put()).await.unwrap_err() else {
+        panic!("the service refused");
+    };
+    let PutItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
+        panic!("its condition failed");
+    };
+    assert_eq!(
+        refused.item().unwrap()["id"],
+        AttributeValue::S("a".to_owned())
+    );
+    assert_eq!(service.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_is_repeated_as_often_as_the_configuration_says() {
+    let throttled = json!({ "__type": "x#ProvisionedThroughputExceededException" });
+    let answers: Vec<_> = (0..5).map(|_| (400, throttled.clone())).collect();
+    let service = Service::answering(&answers);
+    let call: Call<PutItem> = service.call("eu-central-1", None);
+    let error = call.send(put()).await.unwrap_err();
+    assert!(matches!(error, SdkError::ServiceError(_)), "{error:?}");
+    assert_eq!(service.asked().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_answer_is_given_up_in_time() {
+    let service = Service::default();
+    let call: Call<PutItem> = service.call("eu-central-1", None);
+    let begin = tokio::time::Instant::now();
+    let error = call.send(put()).await.unwrap_err();
+    assert!(matches!(error, SdkError::TimeoutError(_)), "{error:?}");
+    assert!(begin.elapsed() <= Duration::from_secs(8));
+    assert!(
+        service.asked().len() > 1,
+        "an attempt ends before all time is used up"
+    );
+}
