@@ -62,6 +62,16 @@ impl Ledger {
         })
     }
 
+    /// These tables.
+    pub fn new(client: Client, calls: DynamoCalls, effects: String, state: String) -> Self {
+        Self {
+            client,
+            calls,
+            effects,
+            state,
+        }
+    }
+
     /// Writes an effect, once for each key, unless its undo has barred the key.
     pub(super) async fn write(
         &self,
