@@ -13,6 +13,8 @@ pub struct Twin {
     pub environment: Environment,
     tables: Vec<String>,
     mapping: String,
+    /// The URL of the queue that it reads.
+    mapped: String,
 }
 
 /// The queues that a twin has for itself: output, resource and the end of the name.
@@ -53,7 +55,7 @@ impl Twin {
             );
             outputs.insert(output.to_owned(), json!({ "Value": { "Ref": resource } }));
         }
-        let mapping = copy_mapping(environment, &name).await;
+        let (mapped, mapping) = copy_mapping(environment, &name).await;
         outputs.insert("NotifyMappingId".to_owned(), json!({ "Value": mapping }));
         let template = json!({ "Resources": resources, "Outputs": outputs });
         create_stack(environment, &name, &template).await;
@@ -61,6 +63,7 @@ impl Twin {
             environment: Environment::connect_to(name).await,
             tables,
             mapping,
+            mapped,
         }
     }
 
@@ -79,6 +82,9 @@ impl Twin {
         };
         let deleted = self.environment.call("lambda", &request).await;
         assert!(deleted.status < 300, "the mapping: {}", deleted.text());
+        let delete = self.environment.sqs.delete_queue();
+        let deleted = delete.queue_url(&self.mapped).send().await;
+        deleted.expect("the mapped queue goes");
         let stack = self.environment.stack();
         stack_call(&self.environment, "DeleteStack", &[("StackName", stack)]).await;
     }
@@ -86,13 +92,14 @@ impl Twin {
 
 const MAPPINGS: &str = "/2015-03-31/event-source-mappings";
 
-/// A mapping of the notifier's from a queue that stays empty.
-async fn copy_mapping(environment: &Environment, name: &str) -> String {
+/// A mapping of the notifier's from a queue that stays empty. Gives the queue's URL and the
+/// mapping's id.
+async fn copy_mapping(environment: &Environment, name: &str) -> (String, String) {
     let path = format!("{MAPPINGS}/{}", environment.output("NotifyMappingId"));
     let original = environment.call("lambda", &Request::get(path)).await.json();
     let queue = environment.sqs.create_queue();
     let queue = queue.queue_name(format!("{name}-mapped"));
-    queue.send().await.expect("a queue");
+    let queue = queue.send().await.expect("a queue");
     let (region, account) = (environment.region(), environment.account());
     let mapping = json!({
         "FunctionName": original["FunctionArn"], "BatchSize": 10, "Enabled": true,
@@ -103,7 +110,8 @@ async fn copy_mapping(environment: &Environment, name: &str) -> String {
     let made = environment.call("lambda", &request).await;
     assert!(made.status < 300, "no mapping: {}", made.text());
     let id = made.json()["UUID"].as_str().map(str::to_owned);
-    id.expect("the mapping's id")
+    let url = queue.queue_url.expect("the queue's URL");
+    (url, id.expect("the mapping's id"))
 }
 
 /// A table with the keys and indexes of another, and without its stream.
