@@ -292,7 +292,7 @@ pub(crate) fn table(profiles: &[Profile]) -> String {
 
 /// The part that a function is in.
 fn part(function: &str) -> &'static str {
-    const ALLOCATORS: [&str; 9] = [
+    const ALLOCATORS: [&str; 10] = [
         "malloc",
         "free",
         "realloc",
@@ -300,6 +300,7 @@ fn part(function: &str) -> &'static str {
         "_int_",
         "unlink_chunk",
         "mi_",
+        "_mi_",
         "sysmalloc",
         "__rust_",
     ];
