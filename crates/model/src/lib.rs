@@ -9,6 +9,7 @@
     reason = "a model that does not understand what it models must not go on"
 )]
 
+pub mod breaker;
 pub mod calls;
 pub mod explored;
 mod interned;
