@@ -462,9 +462,12 @@ impl Breaking {
                 }
             }
             Kind::Worker | Kind::Probed => {}
-            Kind::Controller | Kind::Person => {
-                moment.seen.settled |= is_done && run.is_newest && run.vouches;
+            Kind::Controller | Kind::Person if is_done && run.is_newest && run.vouches => {
+                moment.seen.settled = true;
             }
+            // A mapping that it changed, or found in the middle of a change, is left to
+            // the next look.
+            Kind::Controller | Kind::Person => unsettle(moment),
         }
     }
 

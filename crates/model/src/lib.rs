@@ -12,6 +12,7 @@
 pub mod breaker;
 pub mod calls;
 pub mod explored;
+pub mod intake;
 mod interned;
 pub mod letters;
 mod model;

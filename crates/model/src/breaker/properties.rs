@@ -106,7 +106,8 @@ pub(super) fn is_at_rest(model: &Breaking, moment: &Moment) -> bool {
     let far = NOW.plus(std::time::Duration::from_secs(24 * 3600));
     let is_quiet = moment.runs.is_empty() && !moment.changing && moment.serves;
     let has_nothing_due = circuit.due(far, &super::settings()).is_none();
-    let is_done = moment.messages.is_empty() || model.scenario.records == StepRecord::Claimed;
+    let is_stuck = model.scenario.records == StepRecord::Claimed || model.scenario.workers == 0;
+    let is_done = moment.messages.is_empty() || is_stuck;
     is_quiet
         && has_nothing_due
         && is_as_wanted(model, moment)

@@ -73,7 +73,7 @@ impl Breaker {
 }
 
 const NONE: Mishaps = Mishaps {
-    outages: 1,
+    outages: 0,
     timeouts: 0,
     crashes: 0,
     lost_answers: 0,
@@ -81,8 +81,10 @@ const NONE: Mishaps = Mishaps {
     by_hand: 0,
 };
 
-/// One message, one worker and one controller at a time.
-const fn one(name: &'static str, mishaps: Mishaps) -> Breaker {
+const ANY: &[Memory] = &[Memory::Nothing, Memory::Failures, Memory::Tripped];
+
+/// One message, one worker whose next failure is one too many, and one controller.
+const fn closed(name: &'static str, mishaps: Mishaps) -> Breaker {
     Breaker {
         name,
         messages: 1,
@@ -99,47 +101,112 @@ const fn one(name: &'static str, mishaps: Mishaps) -> Breaker {
     }
 }
 
-/// Two controllers at a time.
+/// The outside party is down, and only probes reach the worker.
+const fn open(name: &'static str, mishaps: Mishaps) -> Breaker {
+    Breaker {
+        workers: 0,
+        is_open: true,
+        ..closed(name, mishaps)
+    }
+}
+
+/// The same with two controllers at a time.
 const fn two(name: &'static str, mishaps: Mishaps) -> Breaker {
     Breaker {
         controllers: 2,
-        ..one(name, mishaps)
+        ..open(name, mishaps)
     }
 }
 
 /// Explored in each run of the tests: seconds.
 pub fn quick() -> Vec<Breaker> {
+    let crash = Mishaps { crashes: 1, ..NONE };
+    let outages = Mishaps {
+        outages: 2,
+        timeouts: 1,
+        ..NONE
+    };
+    let by_hand = Mishaps { by_hand: 1, ..NONE };
     vec![
-        one("2 outages", Mishaps { outages: 2, ..NONE }),
-        two("2 controllers", NONE),
-        one("a crash", Mishaps { crashes: 1, ..NONE }),
-        one("a person", Mishaps { persons: 1, ..NONE }),
         Breaker {
+            memories: ANY,
+            ..closed("2 outages, workers that have seen anything", outages)
+        },
+        two("2 controllers, a crash", crash),
+        two(
+            "2 controllers, a lost answer",
+            Mishaps {
+                lost_answers: 1,
+                ..NONE
+            },
+        ),
+        open("2 orders of a person", Mishaps { persons: 2, ..NONE }),
+        Breaker {
+            workers: 1,
+            longest: 1,
+            ..open("a controller that takes its time, a crash", crash)
+        },
+        Breaker {
+            slow_mapping: true,
+            ..two("2 controllers, a slow mapping, a hand at it", by_hand)
+        },
+        Breaker {
+            workers: 1,
             records: StepRecord::Claimed,
-            ..one("a message that never gets through", NONE)
+            ..open("a message that never gets through", NONE)
         },
     ]
 }
 
 /// Explored by `make model`: minutes.
 pub fn thorough() -> Vec<Breaker> {
-    vec![]
+    let outage = Mishaps { outages: 1, ..NONE };
+    let person = Mishaps { persons: 1, ..NONE };
+    vec![
+        Breaker {
+            workers: 1,
+            ..Breaker {
+                is_open: false,
+                ..two("an outage, 2 controllers", outage)
+            }
+        },
+        Breaker {
+            messages: 2,
+            workers: 2,
+            ..closed("an outage, 2 messages, 2 workers", outage)
+        },
+        Breaker {
+            memories: &[Memory::Nothing, Memory::Failures],
+            ..closed("an outage, a crash", Mishaps { crashes: 1, ..outage })
+        },
+        Breaker {
+            longest: 1,
+            ..two("2 controllers that take their time", NONE)
+        },
+        Breaker {
+            longest: 3,
+            ..open("a controller that outlasts its claim, a crash", Mishaps { crashes: 1, ..NONE })
+        },
+        open("a person, a crash", Mishaps { crashes: 1, ..person }),
+        Breaker {
+            slow_mapping: true,
+            has_stream: true,
+            ..open("a person, a slow mapping, the stream", person)
+        },
+    ]
 }
 
 /// Each sabotage with the scenario in which it shows.
 pub fn sabotaged() -> Vec<Breaker> {
-    let crash = Mishaps { crashes: 1, ..NONE };
-    let person = Mishaps { persons: 1, ..NONE };
     vec![
         two("sabotaged", NONE).broken(Sabotage::NoVersionCheck),
-        one("sabotaged", NONE).broken(Sabotage::DeafMapping),
-        one("sabotaged", crash).broken(Sabotage::DeleteBeforeCopy),
-        one("sabotaged", person).broken(Sabotage::PauseForgotten),
+        open("sabotaged", NONE).broken(Sabotage::DeafMapping),
+        open("sabotaged", Mishaps { crashes: 1, ..NONE }).broken(Sabotage::DeleteBeforeCopy),
+        open("sabotaged", Mishaps { persons: 1, ..NONE }).broken(Sabotage::PauseForgotten),
     ]
 }
 
 /// What never comes to rest, and the scenario in which it shows.
 pub fn endless() -> Breaker {
-    let crash = Mishaps { crashes: 1, ..NONE };
-    one("sabotaged", crash).broken(Sabotage::EndlessProbe)
+    open("sabotaged", Mishaps { crashes: 1, ..NONE }).broken(Sabotage::EndlessProbe)
 }

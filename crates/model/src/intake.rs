@@ -1,0 +1,339 @@
+//! Intake: requests under one idempotency key, with the real API and its real adapter.
+//!
+//! Apart from the rest, because an order's way begins where this ends: with the one item
+//! that is the order, what its key stands for, and its first event.
+
+mod process;
+mod properties;
+mod scenario;
+mod words;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use stateright::{Model, Property};
+
+use crate::interned::Interned;
+use crate::tree::{Next, Place, Tree};
+pub use process::Answer;
+use process::{Call, Function, Reply, Start};
+pub use properties::INTAKE;
+pub use scenario::{Mishaps, Requests, Sabotage, expiring, quick, sabotaged, thorough};
+
+/// The model.
+#[derive(Debug)]
+pub struct Intake {
+    /// What is explored.
+    pub scenario: Requests,
+    functions: Tree<Function>,
+    items: Interned<String>,
+    answers: Interned<(i64, String)>,
+}
+
+/// One moment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Moment {
+    /// The item of the key's order, by its number.
+    item: Option<u16>,
+    /// The first item that there was.
+    first: Option<u16>,
+    /// Requests to the table that are on their way, with nobody waiting.
+    late: Vec<u16>,
+    /// Invocations in mid-flight, sorted.
+    pub runs: Vec<Run>,
+    /// What clients were told: the client, and the answer by its number.
+    told: Vec<(u8, u16)>,
+    /// How much more may go wrong.
+    pub left: Mishaps,
+}
+
+/// An invocation of the function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Run {
+    /// Whose request it serves.
+    pub client: u8,
+    /// How far it has come.
+    place: Place,
+}
+
+/// Something that happens. Numbers of runs and of late requests are places in the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A client sends its request.
+    Send(u8),
+    /// An invocation goes one call further.
+    Go(u8),
+    /// A late request reaches the table.
+    Land(u8),
+    /// The order goes on: another part of the system writes its end.
+    Advance,
+    /// An invocation dies.
+    Crash(u8),
+    /// A call gets no answer.
+    NoAnswer(u8, Request),
+    /// An answer does not reach its client.
+    LoseAnswer(u8),
+    /// The item expires, where the model is broken so.
+    Expire,
+}
+
+/// What became of a request that gets no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// It is lost.
+    Lost,
+    /// It had its effect.
+    Landed,
+    /// It is on its way still.
+    Late,
+}
+
+impl Intake {
+    /// A model of a scenario.
+    pub fn new(scenario: Requests) -> Self {
+        message_worker::emf::silence();
+        Self {
+            scenario,
+            functions: Tree::default(),
+            items: Interned::default(),
+            answers: Interned::default(),
+        }
+    }
+
+    fn is(&self, sabotage: Sabotage) -> bool {
+        self.scenario.sabotage == Some(sabotage)
+    }
+
+    /// The stored item as DynamoDB writes it.
+    fn item(&self, number: u16) -> Value {
+        serde_json::from_str(&self.items.value(number)).unwrap_or_default()
+    }
+
+    fn answer(&self, number: u16) -> Answer {
+        let (status, body) = (*self.answers.value(number)).clone();
+        Answer { status, body }
+    }
+
+    fn send(&self, moment: &mut Moment, client: u8) {
+        let start = Start {
+            client,
+            order: self.scenario.orders[usize::from(client)],
+        };
+        moment.runs.push(Run {
+            client,
+            place: self.functions.start(&start),
+        });
+    }
+
+    fn hear(&self, moment: &mut Moment, run: usize, reply: &Reply) {
+        let run = &mut moment.runs[run];
+        run.place = self.functions.after(run.place, reply);
+    }
+
+    fn call(&self, run: Run) -> Arc<Next<Call>> {
+        self.functions.next(run.place)
+    }
+
+    fn go(&self, moment: &mut Moment, run: usize) {
+        match &*self.call(moment.runs[run]) {
+            Next::Call(Call::Put(request)) => {
+                let reply = self.put(moment, request);
+                self.hear(moment, run, &reply);
+            }
+            Next::Call(Call::Answer(answer)) => {
+                let answer = self.answers.number((answer.status, answer.body.clone()));
+                let told = (moment.runs[run].client, answer);
+                if !moment.told.contains(&told) {
+                    moment.told.push(told);
+                }
+                moment.runs.remove(run);
+            }
+            Next::Ended { .. } => drop(moment.runs.remove(run)),
+        }
+    }
+
+    /// DynamoDB, as far as the API needs it: a put, and the one condition that it knows.
+    fn put(&self, moment: &mut Moment, request: &str) -> Reply {
+        let request: Value = serde_json::from_str(request).unwrap_or_default();
+        let is_conditional = match request["ConditionExpression"].as_str() {
+            Some("attribute_not_exists(orderId)") => true,
+            None => false,
+            Some(other) => panic!("the model does not know the condition {other}"),
+        };
+        if let Some(known) = moment.item
+            && is_conditional
+            && !self.is(Sabotage::Unconditional)
+        {
+            return Reply::Refused((*self.items.value(known)).clone());
+        }
+        let mut item = request["Item"].clone();
+        assert!(item.is_object(), "the request is a put");
+        if self.is(Sabotage::NoOutbox) {
+            item["timeline"] = json!({ "L": [] });
+        }
+        if self.is(Sabotage::NoFingerprint) {
+            item["requestFingerprint"] = json!({ "S": "" });
+        }
+        let number = self.items.number(item.to_string());
+        moment.item = Some(number);
+        moment.first.get_or_insert(number);
+        Reply::Done
+    }
+
+    /// The saga completes the order: its item then has another status and one more event.
+    fn advance(&self, moment: &mut Moment) {
+        let Some(number) = moment.item else { return };
+        let mut item = self.item(number);
+        item["status"] = json!({ "S": domain::OrderStatus::Completed.as_str() });
+        if let Some(timeline) = item["timeline"]["L"].as_array_mut() {
+            timeline.extend(timeline.first().cloned());
+        }
+        moment.item = Some(self.items.number(item.to_string()));
+    }
+
+    fn is_completed(&self, number: u16) -> bool {
+        self.item(number)["status"]["S"] == domain::OrderStatus::Completed.as_str()
+    }
+
+    fn lose(&self, moment: &mut Moment, run: usize, request: Request) {
+        moment.left.lost_answers -= 1;
+        if let Next::Call(Call::Put(put)) = &*self.call(moment.runs[run]) {
+            match request {
+                Request::Lost => {}
+                Request::Landed => drop(self.put(moment, put)),
+                Request::Late => moment.late.push(self.items.number(put.clone())),
+            }
+        }
+        self.hear(moment, run, &Reply::NoAnswer);
+    }
+
+    fn apply(&self, moment: &mut Moment, step: Step) {
+        match step {
+            Step::Send(client) => {
+                if self.is_repeat(moment, client) {
+                    moment.left.repeats -= 1;
+                }
+                self.send(moment, client);
+            }
+            Step::Go(run) => self.go(moment, usize::from(run)),
+            Step::Land(late) => {
+                let request = moment.late.remove(usize::from(late));
+                drop(self.put(moment, &self.items.value(request)));
+            }
+            Step::Advance => {
+                moment.left.advances -= 1;
+                self.advance(moment);
+            }
+            Step::Crash(run) => {
+                moment.left.crashes -= 1;
+                moment.runs.remove(usize::from(run));
+            }
+            Step::NoAnswer(run, request) => self.lose(moment, usize::from(run), request),
+            Step::LoseAnswer(run) => {
+                moment.left.lost_answers -= 1;
+                moment.runs.remove(usize::from(run));
+            }
+            Step::Expire => moment.item = None,
+        }
+    }
+
+    /// Whether a client has its answer: one that says to try again is none.
+    fn is_answered(&self, moment: &Moment, client: u8) -> bool {
+        let mut told = moment.told.iter().filter(|(whose, _)| *whose == client);
+        told.any(|(_, answer)| self.answer(*answer).status != UNAVAILABLE)
+    }
+
+    /// A client need not send again while its request is under way, or when it was answered.
+    fn is_repeat(&self, moment: &Moment, client: u8) -> bool {
+        let mut runs = moment.runs.iter();
+        runs.any(|run| run.client == client) || self.is_answered(moment, client)
+    }
+
+    /// What happens by itself.
+    fn by_itself(&self, moment: &Moment, steps: &mut Vec<Step>) {
+        for (index, _) in numbered(&moment.runs) {
+            steps.push(Step::Go(index));
+        }
+        for (index, _) in numbered(&moment.late) {
+            steps.push(Step::Land(index));
+        }
+        for (client, _) in numbered(self.scenario.orders) {
+            if !self.is_repeat(moment, client) {
+                steps.push(Step::Send(client));
+            }
+        }
+    }
+
+    /// What goes wrong, as often as the scenario allows.
+    fn mishaps(&self, moment: &Moment, steps: &mut Vec<Step>) {
+        let left = moment.left;
+        for (client, _) in numbered(self.scenario.orders) {
+            if left.repeats > 0 && self.is_repeat(moment, client) {
+                steps.push(Step::Send(client));
+            }
+        }
+        if left.advances > 0 && moment.item.is_some_and(|item| !self.is_completed(item)) {
+            steps.push(Step::Advance);
+        }
+        if self.is(Sabotage::Expires) && moment.item.is_some() {
+            steps.push(Step::Expire);
+        }
+        for (index, run) in numbered(&moment.runs) {
+            if left.crashes > 0 {
+                steps.push(Step::Crash(index));
+            }
+            if left.lost_answers > 0 {
+                let lost = |request| Step::NoAnswer(index, request);
+                match &*self.call(*run) {
+                    Next::Call(Call::Put(_)) => {
+                        let all = [Request::Lost, Request::Landed, Request::Late];
+                        steps.extend(all.map(lost));
+                    }
+                    Next::Call(Call::Answer(_)) => steps.push(Step::LoseAnswer(index)),
+                    Next::Ended { .. } => {}
+                }
+            }
+        }
+    }
+}
+
+/// The status that asks to try again.
+const UNAVAILABLE: i64 = 503;
+
+impl Model for Intake {
+    type State = Moment;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<Moment> {
+        vec![Moment {
+            item: None,
+            first: None,
+            late: Vec::new(),
+            runs: Vec::new(),
+            told: Vec::new(),
+            left: self.scenario.mishaps,
+        }]
+    }
+
+    fn actions(&self, moment: &Moment, steps: &mut Vec<Step>) {
+        self.by_itself(moment, steps);
+        self.mishaps(moment, steps);
+    }
+
+    fn next_state(&self, moment: &Moment, step: Step) -> Option<Moment> {
+        let mut next = moment.clone();
+        self.apply(&mut next, step);
+        next.late.sort_unstable();
+        next.runs.sort_unstable();
+        next.told.sort_unstable();
+        (next != *moment).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::all()
+    }
+}
+
+fn numbered<T>(all: &[T]) -> impl Iterator<Item = (u8, &T)> {
+    (0_u8..).zip(all)
+}
