@@ -205,7 +205,11 @@ impl Breaking {
 
     /// In how many places programs were seen, and how many circuits.
     pub fn seen(&self) -> (usize, usize) {
-        let circuits = self.circuits.0.read().unwrap_or_else(PoisonError::into_inner);
+        let circuits = self
+            .circuits
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         (self.processes.places(), circuits.0.len())
     }
 
@@ -737,9 +741,8 @@ fn with(mapping: Mapping, wanted: Wanted) -> Mapping {
 }
 
 fn take(moment: &mut Moment, run: usize) -> Reply {
-    let is_free = |message: &Message| {
-        message.receives < MAX_RECEIVES && !is_held(moment, message.number)
-    };
+    let is_free =
+        |message: &Message| message.receives < MAX_RECEIVES && !is_held(moment, message.number);
     let Some(index) = moment.messages.iter().position(is_free) else {
         return Reply::Taken(match moment.messages.is_empty() {
             true => Taken::Nothing,

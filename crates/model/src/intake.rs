@@ -8,7 +8,8 @@ mod properties;
 mod scenario;
 mod words;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use stateright::{Model, Property};
@@ -16,7 +17,8 @@ use stateright::{Model, Property};
 use crate::interned::Interned;
 use crate::tree::{Next, Place, Tree};
 pub use process::Answer;
-use process::{Call, Function, Reply, Start};
+use process::{Call, Function, Put, Reply, Start};
+use properties::Facts;
 pub use properties::INTAKE;
 pub use scenario::{Mishaps, Requests, Sabotage, expiring, quick, sabotaged, thorough};
 
@@ -27,7 +29,9 @@ pub struct Intake {
     pub scenario: Requests,
     functions: Tree<Function>,
     items: Interned<String>,
-    answers: Interned<(i64, String)>,
+    puts: Interned<Put>,
+    answers: Interned<Answer>,
+    facts: Mutex<HashMap<u16, Arc<Facts>>>,
 }
 
 /// One moment.
@@ -96,7 +100,9 @@ impl Intake {
             scenario,
             functions: Tree::default(),
             items: Interned::default(),
+            puts: Interned::default(),
             answers: Interned::default(),
+            facts: Mutex::default(),
         }
     }
 
@@ -104,14 +110,15 @@ impl Intake {
         self.scenario.sabotage == Some(sabotage)
     }
 
-    /// The stored item as DynamoDB writes it.
-    fn item(&self, number: u16) -> Value {
-        serde_json::from_str(&self.items.value(number)).unwrap_or_default()
+    /// What is to be known of an item. It is found out once.
+    fn facts(&self, number: u16) -> Arc<Facts> {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = || Arc::new(Facts::of(&self.items.value(number)));
+        Arc::clone(facts.entry(number).or_insert_with(found))
     }
 
-    fn answer(&self, number: u16) -> Answer {
-        let (status, body) = (*self.answers.value(number)).clone();
-        Answer { status, body }
+    fn answer(&self, number: u16) -> Arc<Answer> {
+        self.answers.value(number)
     }
 
     fn send(&self, moment: &mut Moment, client: u8) {
@@ -141,7 +148,7 @@ impl Intake {
                 self.hear(moment, run, &reply);
             }
             Next::Call(Call::Answer(answer)) => {
-                let answer = self.answers.number((answer.status, answer.body.clone()));
+                let answer = self.answers.number(answer.clone());
                 let told = (moment.runs[run].client, answer);
                 if !moment.told.contains(&told) {
                     moment.told.push(told);
@@ -153,9 +160,8 @@ impl Intake {
     }
 
     /// DynamoDB, as far as the API needs it: a put, and the one condition that it knows.
-    fn put(&self, moment: &mut Moment, request: &str) -> Reply {
-        let request: Value = serde_json::from_str(request).unwrap_or_default();
-        let is_conditional = match request["ConditionExpression"].as_str() {
+    fn put(&self, moment: &mut Moment, request: &Put) -> Reply {
+        let is_conditional = match request.condition.as_deref() {
             Some("attribute_not_exists(orderId)") => true,
             None => false,
             Some(other) => panic!("the model does not know the condition {other}"),
@@ -166,33 +172,32 @@ impl Intake {
         {
             return Reply::Refused((*self.items.value(known)).clone());
         }
-        let mut item = request["Item"].clone();
-        assert!(item.is_object(), "the request is a put");
-        if self.is(Sabotage::NoOutbox) {
-            item["timeline"] = json!({ "L": [] });
-        }
-        if self.is(Sabotage::NoFingerprint) {
-            item["requestFingerprint"] = json!({ "S": "" });
-        }
-        let number = self.items.number(item.to_string());
+        let number = self.items.number(self.sabotaged(&request.item));
         moment.item = Some(number);
         moment.first.get_or_insert(number);
         Reply::Done
     }
 
-    /// The saga completes the order: its item then has another status and one more event.
+    fn sabotaged(&self, item: &str) -> String {
+        let (attribute, value) = match self.scenario.sabotage {
+            Some(Sabotage::NoOutbox) => ("timeline", json!({ "L": [] })),
+            Some(Sabotage::NoFingerprint) => ("requestFingerprint", json!({ "S": "" })),
+            _ => return item.to_owned(),
+        };
+        let mut item: Value = serde_json::from_str(item).unwrap_or_default();
+        item[attribute] = value;
+        item.to_string()
+    }
+
+    /// The saga completes the order.
     fn advance(&self, moment: &mut Moment) {
         let Some(number) = moment.item else { return };
-        let mut item = self.item(number);
-        item["status"] = json!({ "S": domain::OrderStatus::Completed.as_str() });
-        if let Some(timeline) = item["timeline"]["L"].as_array_mut() {
-            timeline.extend(timeline.first().cloned());
-        }
-        moment.item = Some(self.items.number(item.to_string()));
+        let completed = self.facts(number).completed.clone();
+        moment.item = Some(self.items.number(completed));
     }
 
     fn is_completed(&self, number: u16) -> bool {
-        self.item(number)["status"]["S"] == domain::OrderStatus::Completed.as_str()
+        self.facts(number).is_completed
     }
 
     fn lose(&self, moment: &mut Moment, run: usize, request: Request) {
@@ -201,7 +206,7 @@ impl Intake {
             match request {
                 Request::Lost => {}
                 Request::Landed => drop(self.put(moment, put)),
-                Request::Late => moment.late.push(self.items.number(put.clone())),
+                Request::Late => moment.late.push(self.puts.number(put.clone())),
             }
         }
         self.hear(moment, run, &Reply::NoAnswer);
@@ -218,7 +223,7 @@ impl Intake {
             Step::Go(run) => self.go(moment, usize::from(run)),
             Step::Land(late) => {
                 let request = moment.late.remove(usize::from(late));
-                drop(self.put(moment, &self.items.value(request)));
+                drop(self.put(moment, &self.puts.value(request)));
             }
             Step::Advance => {
                 moment.left.advances -= 1;

@@ -89,39 +89,3 @@ fn a_probe_that_is_waited_for_without_end_is_noticed() {
     let rest = rest::explore(&Breaking::new(endless()));
     assert!(rest.trap.is_some(), "not noticed in {} states", rest.states);
 }
-
-#[test]
-#[ignore = "scratch"]
-fn scratch() {
-    let n = |name: &str| std::env::var(name).ok().and_then(|it| it.parse::<u8>().ok()).unwrap_or(0);
-    let mut s = quick().remove(0);
-    s.messages = n("M").max(1);
-    s.controllers = usize::from(n("C").max(1));
-    s.workers = usize::from(n("W"));
-    s.longest = n("L");
-    s.slow_mapping = n("SLOW") > 0;
-    s.is_open = n("OPEN") > 0;
-    s.has_stream = n("STREAM") > 0;
-    use model::breaker::{Memory, StepRecord};
-    s.memories = match n("MEM") { 0 => &[Memory::Failures], 1 => &[Memory::Nothing, Memory::Failures], 2 => &[Memory::Failures, Memory::Tripped], _ => &[Memory::Nothing, Memory::Failures, Memory::Tripped] };
-    if n("CLAIMED") > 0 { s.records = StepRecord::Claimed; }
-    s.mishaps.outages = n("O");
-    s.mishaps.timeouts = n("T");
-    s.mishaps.crashes = n("X");
-    s.mishaps.lost_answers = n("A");
-    s.mishaps.persons = n("P");
-    s.mishaps.by_hand = n("H");
-    println!("{s:?}");
-    if n("REST") > 0 {
-        let model = Breaking::new(s);
-        let rest = rest::explore(&model);
-        println!("{} states, {} at rest, trap {}, places {:?}", rest.states, rest.at_rest, rest.trap.is_some(), model.seen());
-        if let Some(path) = rest.trap { use model::explored::Explored; for (state, action) in &path { println!("{}", model.say(state, *action)); }
-           let (state, action) = path.last().unwrap(); use stateright::Model; for l in model.describe(&model.next_state(state, *action).unwrap()) { println!("{l}"); } }
-    } else {
-        let report = check(Breaking::new(s), THREADS);
-        println!("{} states, depth {}, {:?}", report.states, report.depth, report.time);
-        for broken in &report.broken { println!("{broken}:\n{}\n", broken.path); }
-        println!("unseen {:?}", report.unseen);
-    }
-}

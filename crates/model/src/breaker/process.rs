@@ -9,8 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use aws_adapters::answer_probe;
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use circuit::{
-    Breaker, Cause, Circuit, CircuitStore, Health, Limits, LocalBreaker, Mapping, Mappings, Meter, Opened,
-    ProbeAnswer, ProbeMessages, Saved, Taken, Trips, Wake, Wanted, settle,
+    Breaker, Cause, Circuit, CircuitStore, Health, Limits, LocalBreaker, Mapping, Mappings, Meter,
+    Opened, ProbeAnswer, ProbeMessages, Saved, Taken, Trips, Wake, Wanted, settle,
 };
 use circuit_control::{Consumer, Controller};
 use domain::payment::{Charge, Refund};

@@ -31,15 +31,17 @@ const CIRCUIT_PARTS: &[Part<Breaking>] = &[
             !is_quiet || is_as_wanted(model, moment)
         },
     ),
-    ("a pause is begun and ended by a person only", |model, moment| {
-        model.circuit(moment).pause.is_some() == moment.seen.paused
-    }),
+    (
+        "a pause is begun and ended by a person only",
+        |model, moment| model.circuit(moment).pause.is_some() == moment.seen.paused,
+    ),
     ("no probe begins during a pause", |_, moment| {
         !moment.seen.probed_in_pause
     }),
-    ("a circuit lets more through one step at a time", |_, moment| {
-        !moment.seen.jumped
-    }),
+    (
+        "a circuit lets more through one step at a time",
+        |_, moment| !moment.seen.jumped,
+    ),
 ];
 
 /// What must always hold, and what must be possible for it to mean something.
@@ -51,10 +53,13 @@ pub(super) fn all() -> Vec<Property<Breaking>> {
         Property::always(CIRCUIT, |model, moment| {
             all_hold(CIRCUIT_PARTS, model, moment)
         }),
-        Property::sometimes("a circuit is opened, and closed in the end", |model, moment| {
-            let circuit = model.circuit(moment);
-            circuit.state == State::Closed && circuit.told_at.is_some()
-        }),
+        Property::sometimes(
+            "a circuit is opened, and closed in the end",
+            |model, moment| {
+                let circuit = model.circuit(moment);
+                circuit.state == State::Closed && circuit.told_at.is_some()
+            },
+        ),
         Property::sometimes("a mapping is disabled", |_, moment: &Moment| {
             moment.mapping.switch == Switch::Disabled
         }),

@@ -148,7 +148,7 @@ pub fn quick() -> Vec<Breaker> {
         },
         Breaker {
             slow_mapping: true,
-            ..two("2 controllers, a slow mapping, a hand at it", by_hand)
+            ..open("a slow mapping, a hand at it", by_hand)
         },
         Breaker {
             workers: 1,
@@ -177,7 +177,20 @@ pub fn thorough() -> Vec<Breaker> {
         },
         Breaker {
             memories: &[Memory::Nothing, Memory::Failures],
-            ..closed("an outage, a crash", Mishaps { crashes: 1, ..outage })
+            ..closed(
+                "an outage, a crash",
+                Mishaps {
+                    crashes: 1,
+                    ..outage
+                },
+            )
+        },
+        Breaker {
+            slow_mapping: true,
+            ..two(
+                "2 controllers, a slow mapping, a hand at it",
+                Mishaps { by_hand: 1, ..NONE },
+            )
         },
         Breaker {
             longest: 1,
@@ -185,9 +198,18 @@ pub fn thorough() -> Vec<Breaker> {
         },
         Breaker {
             longest: 3,
-            ..open("a controller that outlasts its claim, a crash", Mishaps { crashes: 1, ..NONE })
+            ..open(
+                "a controller that outlasts its claim, a crash",
+                Mishaps { crashes: 1, ..NONE },
+            )
         },
-        open("a person, a crash", Mishaps { crashes: 1, ..person }),
+        open(
+            "a person, a crash",
+            Mishaps {
+                crashes: 1,
+                ..person
+            },
+        ),
         Breaker {
             slow_mapping: true,
             has_stream: true,

@@ -7,6 +7,7 @@ use aws_credential_types::Credentials;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::encodings::Body;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
@@ -17,6 +18,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use order_api::{Access, OrderApi};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::tree::{Program, Script};
@@ -36,19 +38,32 @@ pub(super) struct Start {
 /// A call of the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Call {
-    /// A request to DynamoDB, as it goes out.
-    Put(String),
+    /// A request to DynamoDB to put an item.
+    Put(Put),
     /// The answer to the client.
     Answer(Answer),
 }
 
+/// The request as it goes out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Put {
+    /// The item, as DynamoDB writes it.
+    pub(super) item: String,
+    /// Its condition.
+    pub(super) condition: Option<String>,
+}
+
 /// What a client is told.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Answer {
     /// The HTTP status.
     pub status: i64,
-    /// What it says, but for who asked.
+    /// The body of a 202.
     pub body: String,
+    /// The order that it names.
+    pub order_id: String,
+    /// What that costs.
+    pub total: String,
 }
 
 /// The answer to a [`Call`].
@@ -102,17 +117,27 @@ fn answer(response: &ApiGatewayV2httpResponse) -> Answer {
         Some(Body::Text(text)) if status == 202 => text.clone(),
         _ => String::new(),
     };
-    Answer { status, body }
+    let told: Value = serde_json::from_str(&body).unwrap_or_default();
+    Answer {
+        status,
+        order_id: told["orderId"].as_str().unwrap_or_default().to_owned(),
+        total: told["total"]["amount"].to_string(),
+        body,
+    }
 }
 
-/// As `Clients` makes it, on a wire of the model.
+/// As `Clients` makes it, on a wire of the model. Clients of one process share what may
+/// be spent on retries; here each program is a process of its own.
 fn client(wire: Wire) -> Client {
     let http = http_client_fn(move |_, _| SharedHttpConnector::new(wire.clone()));
+    let retries = RetryPartition::custom("model");
+    let retries = retries.token_bucket(TokenBucket::unlimited()).build();
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("eu-central-1"))
         .credentials_provider(Credentials::new("key", "secret", None, None, "model"))
         .retry_config(RetryConfig::standard())
+        .retry_partition(retries)
         .http_client(http);
     Client::from_conf(config.build())
 }
@@ -126,13 +151,12 @@ impl fmt::Debug for Wire {
     }
 }
 
-const CONDITION_FAILED: &str =
-    "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+const CONDITION_FAILED: &str = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
 
 impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let body = request.body().bytes().map(String::from_utf8_lossy);
-        let call = Call::Put(body.unwrap_or_default().into_owned());
+        let body = request.body().bytes().unwrap_or_default();
+        let call = Call::Put(put(body));
         let script = self.0.clone();
         HttpConnectorFuture::new(async move {
             match script.ask(call).await {
@@ -148,6 +172,17 @@ impl HttpConnector for Wire {
                 Reply::NoAnswer => Err(ConnectorError::timeout("no answer".into())),
             }
         })
+    }
+}
+
+/// The API asks the table for nothing else.
+fn put(body: &[u8]) -> Put {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let condition = request["ConditionExpression"].as_str();
+    assert!(request["Item"].is_object(), "the request is a put");
+    Put {
+        item: request["Item"].to_string(),
+        condition: condition.map(str::to_owned),
     }
 }
 

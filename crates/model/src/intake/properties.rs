@@ -1,11 +1,12 @@
 //! What must hold of intake.
 
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use contracts::EventMessage;
+use domain::OrderStatus;
 use outbox_relay::{Failures, Relay};
 use ports::{Bus, Delivery, Unavailable};
 use serde_json::{Value, json};
@@ -19,21 +20,28 @@ pub const INTAKE: &str = "An idempotency key makes one order, with the same answ
 
 const INTAKE_PARTS: &[Part<Intake>] = &[
     ("a 202 means that its order is stored", |model, moment| {
-        accepted(model, moment).all(|(_, answer)| is_stored(model, moment, &answer))
+        accepted(model, moment).all(|answer| is_stored(model, moment, &answer))
     }),
     (
         "an order is stored together with the event that it was placed",
-        |model, moment| moment.item.is_none_or(|item| is_published(model, item)),
+        |model, moment| {
+            moment
+                .item
+                .is_none_or(|item| model.facts(item).is_published)
+        },
     ),
     ("a stored order is never replaced", |model, moment| {
         let pair = moment.item.zip(moment.first);
-        pair.is_none_or(|(item, first)| is_same_order(&model.item(item), &model.item(first)))
+        pair.is_none_or(|(item, first)| model.facts(item).order == model.facts(first).order)
     }),
-    ("each 202 under a key is the same answer", |model, moment| {
-        let mut answers = accepted(model, moment).map(|(_, answer)| answer.body);
-        let first = answers.next();
-        answers.all(|answer| Some(&answer) == first.as_ref())
-    }),
+    (
+        "each 202 under a key is the same answer",
+        |model, moment| {
+            let mut answers = accepted(model, moment);
+            let first = answers.next();
+            answers.all(|answer| first.as_ref().is_some_and(|it| it.body == answer.body))
+        },
+    ),
     (
         "another order under a used key is refused, and its own is not",
         |model, moment| {
@@ -49,9 +57,10 @@ pub(super) fn all() -> Vec<Property<Intake>> {
         Property::always(INTAKE, |model, moment| {
             all_hold(INTAKE_PARTS, model, moment)
         }),
-        Property::sometimes("a client is told that its order is accepted", |model, moment| {
-            accepted(model, moment).next().is_some()
-        }),
+        Property::sometimes(
+            "a client is told that its order is accepted",
+            |model, moment| accepted(model, moment).next().is_some(),
+        ),
     ]
 }
 
@@ -60,36 +69,23 @@ pub(super) fn parts(words: &str) -> &'static [Part<Intake>] {
     if words == INTAKE { INTAKE_PARTS } else { &[] }
 }
 
-fn accepted<'a>(
-    model: &'a Intake,
-    moment: &'a Moment,
-) -> impl Iterator<Item = (u8, Answer)> + 'a {
-    let told = moment.told.iter();
-    let answers = told.map(|(client, answer)| (*client, model.answer(*answer)));
-    answers.filter(|(_, answer)| answer.status == 202)
+fn accepted<'a>(model: &'a Intake, moment: &'a Moment) -> impl Iterator<Item = Arc<Answer>> + 'a {
+    let answers = moment.told.iter().map(|(_, answer)| model.answer(*answer));
+    answers.filter(|answer| answer.status == 202)
 }
 
 fn is_stored(model: &Intake, moment: &Moment, answer: &Answer) -> bool {
-    let Some(item) = moment.item.map(|item| model.item(item)) else {
+    let Some(item) = moment.item.map(|item| model.facts(item)) else {
         return false;
     };
-    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    let total = body["total"]["amount"].to_string();
-    body["orderId"] == item["orderId"]["S"] && item["totalAmount"]["N"] == total
-}
-
-fn is_same_order(item: &Value, first: &Value) -> bool {
-    let alike = |name: &str| item[name] == first[name];
-    ["orderId", "order", "requestFingerprint", "correlationId"]
-        .into_iter()
-        .all(alike)
+    answer.order_id == item.order_id && answer.total == item.total
 }
 
 /// Nobody is told anything else than that the order is accepted, that the key is used
 /// for another, or to try again.
 fn is_told_right(model: &Intake, moment: &Moment, client: u8, answer: u16) -> bool {
     let wanted = model.scenario.orders[usize::from(client)];
-    let stored = moment.first.map(|first| quantity(&model.item(first)));
+    let stored = moment.first.map(|first| model.facts(first).quantity);
     let is_own = stored == Some(u64::from(wanted) + 1);
     match model.answer(answer).status {
         202 => is_own,
@@ -98,18 +94,55 @@ fn is_told_right(model: &Intake, moment: &Moment, client: u8, answer: u16) -> bo
     }
 }
 
-/// The two orders differ in how many pieces they want.
-fn quantity(item: &Value) -> u64 {
-    let order = item["order"]["S"].as_str().unwrap_or_default();
-    let order: Value = serde_json::from_str(order).unwrap_or_default();
-    order["items"][0]["quantity"].as_u64().unwrap_or_default()
+/// What is to be known of an item.
+#[derive(Debug)]
+pub(super) struct Facts {
+    order_id: String,
+    total: String,
+    /// All of it that stays as it was accepted.
+    order: Vec<Value>,
+    /// The two orders differ in how many pieces they want.
+    quantity: u64,
+    /// Whether the real relay publishes, of the change that brings this item, that just
+    /// this order was placed.
+    is_published: bool,
+    pub(super) is_completed: bool,
+    /// The item once the saga has completed the order: another status, and one more event.
+    pub(super) completed: String,
 }
 
-/// Whether the real relay publishes, of the change that brings this item, that just this
-/// order was placed.
-fn is_published(model: &Intake, number: u16) -> bool {
-    let item = model.item(number);
-    let published = publish(&item);
+impl Facts {
+    pub(super) fn of(item: &str) -> Self {
+        let item: Value = serde_json::from_str(item).unwrap_or_default();
+        let text = |name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
+        let order: Value = serde_json::from_str(&text("order")).unwrap_or_default();
+        let kept = ["orderId", "order", "requestFingerprint", "correlationId"];
+        let end = OrderStatus::Completed.as_str();
+        Self {
+            order_id: text("orderId"),
+            total: item["totalAmount"]["N"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            order: kept.map(|name| item[name].clone()).to_vec(),
+            quantity: order["items"][0]["quantity"].as_u64().unwrap_or_default(),
+            is_published: is_published(&item),
+            is_completed: text("status") == end,
+            completed: completed(item, end),
+        }
+    }
+}
+
+fn completed(mut item: Value, end: &str) -> String {
+    item["status"] = json!({ "S": end });
+    if let Some(timeline) = item["timeline"]["L"].as_array_mut() {
+        timeline.extend(timeline.first().cloned());
+    }
+    item.to_string()
+}
+
+fn is_published(item: &Value) -> bool {
+    let published = publish(item);
     let Some(first) = published.first() else {
         return false;
     };

@@ -73,7 +73,11 @@ pub fn quick() -> Vec<Requests> {
         advances: 1,
     };
     vec![
-        requests("the same order, repeated", &[0], Mishaps { repeats: 2, ..some }),
+        requests(
+            "the same order, repeated",
+            &[0],
+            Mishaps { repeats: 2, ..some },
+        ),
         requests("the same order from two clients", &[0, 0], some),
         requests("two orders under one key", &[0, 1], some),
         // The SDK gives up after three attempts.
@@ -116,7 +120,7 @@ pub fn sabotaged() -> Vec<Requests> {
     vec![
         both().broken(Sabotage::Unconditional),
         both().broken(Sabotage::NoOutbox),
-        both().broken(Sabotage::NoFingerprint),
+        requests("sabotaged", &[0], Mishaps { repeats: 1, ..NONE }).broken(Sabotage::NoFingerprint),
         expiring(),
     ]
 }

@@ -45,7 +45,7 @@ impl Explored for Intake {
     }
 
     fn describe(&self, moment: &Moment) -> Vec<String> {
-        let item = moment.item.map(|item| self.item(item).to_string());
+        let item = moment.item.map(|item| (*self.items.value(item)).clone());
         let told = moment.told.iter();
         let told = told.map(|(client, answer)| {
             let answer = self.answer(*answer);
