@@ -60,6 +60,20 @@ MODEL = Check(
     ),
 )
 
+CIRCUIT_MODEL = Check(
+    name="circuit-model",
+    package="model",
+    target="breaker",
+    tests=("a_circuit_holds_messages_back", "from_every_state"),
+)
+
+INTAKE_MODEL = Check(
+    name="intake-model",
+    package="model",
+    target="intake",
+    tests=("a_key_makes_one_order", "from_every_state"),
+)
+
 SIMULATION = Check(
     name="simulation",
     package="simulation",
@@ -67,7 +81,7 @@ SIMULATION = Check(
     tests=("the_invariants_hold",),
 )
 
-CHECKS = {check.name: check for check in (MODEL, SIMULATION)}
+CHECKS = {check.name: check for check in (MODEL, CIRCUIT_MODEL, INTAKE_MODEL, SIMULATION)}
 
 # What the two promises rest on must be noticed by one of these two.
 PROTOCOL = ("model", "simulation")

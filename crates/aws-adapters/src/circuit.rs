@@ -16,4 +16,4 @@ pub use mappings::LambdaMappings;
 #[cfg(feature = "lambda")]
 pub use probes::{ProbeLine, SqsProbes};
 pub use table::{DynamoCircuits, DynamoTrips};
-pub use worker::{WorkerBreaker, serve_guarded_queue, worker_breaker};
+pub use worker::{WorkerBreaker, answer_probe, serve_guarded_queue, worker_breaker};

@@ -22,7 +22,7 @@ mod tasks;
 mod telemetry;
 
 pub use self::circuit::{
-    DynamoCircuits, DynamoTrips, WorkerBreaker, serve_guarded_queue, worker_breaker,
+    DynamoCircuits, DynamoTrips, WorkerBreaker, answer_probe, serve_guarded_queue, worker_breaker,
 };
 #[cfg(feature = "lambda")]
 pub use self::circuit::{LambdaMappings, LambdaWake, ProbeLine, SqsProbes};

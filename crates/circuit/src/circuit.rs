@@ -5,7 +5,7 @@ use std::time::Duration;
 use idempotency::Millis;
 
 /// The circuit of one consumer, as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Circuit {
     /// Whose queue it stands before, such as `payment`.
     pub consumer: String,
@@ -27,7 +27,7 @@ pub struct Circuit {
 }
 
 /// Where a circuit stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum State {
     /// Everything passes.
     Closed,
@@ -38,7 +38,7 @@ pub enum State {
 }
 
 /// An open circuit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Open {
     /// Why it was opened, in words.
     pub cause: String,
@@ -53,7 +53,7 @@ pub struct Open {
 }
 
 /// A circuit that lets the traffic return in steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HalfOpen {
     /// How many invocations at a time.
     pub concurrency: u32,
@@ -62,7 +62,7 @@ pub struct HalfOpen {
 }
 
 /// A person's order to stop.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pause {
     /// When it was given.
     pub at: Millis,
@@ -73,7 +73,7 @@ pub struct Pause {
 }
 
 /// A person's order to go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Resumed {
     /// When it was given.
     pub at: Millis,
@@ -173,7 +173,7 @@ pub enum Due {
 }
 
 /// How an event source mapping must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// Nothing passes.
     Disabled,

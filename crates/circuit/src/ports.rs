@@ -50,7 +50,7 @@ pub trait CircuitStore: Send + Sync {
 }
 
 /// Whether a mapping lets messages through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Switch {
     /// It does.
     Enabled,
@@ -61,7 +61,7 @@ pub enum Switch {
 }
 
 /// An event source mapping as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mapping {
     /// Whether it lets messages through.
     pub switch: Switch,

@@ -9,8 +9,10 @@
     reason = "a model that does not understand what it models must not go on"
 )]
 
+pub mod breaker;
 pub mod calls;
 pub mod explored;
+pub mod intake;
 mod interned;
 pub mod letters;
 mod model;

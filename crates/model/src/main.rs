@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
+use model::breaker::{self, Breaking, CIRCUIT};
 use model::explored::{Explored, invariants};
+use model::intake::{self, INTAKE, Intake};
 use model::letters::{self, DeadLetters};
 use model::relay::Publication;
 use model::report::{Checkable, Report, check};
@@ -24,7 +26,7 @@ fn main() -> io::Result<ExitCode> {
     };
     let started = Instant::now();
     out.line("The invariants:\n")?;
-    for words in invariants::ALL {
+    for words in invariants::ALL.into_iter().chain([CIRCUIT, INTAKE]) {
         out.line(words)?;
     }
     out.every_state()?;
@@ -66,6 +68,14 @@ impl<W: Write> Output<W> {
             let name = format!("{} message(s): {}", scenario.messages, scenario.name);
             self.holds(&name, DeadLetters::new(scenario))?;
         }
+        self.heading("circuit, mapping, controllers: 5, and what a circuit promises")?;
+        for scenario in [breaker::quick(), breaker::thorough()].concat() {
+            self.holds(scenario.name, Breaking::new(scenario.clone()))?;
+        }
+        self.heading("requests under one key: what intake promises")?;
+        for scenario in [intake::quick(), intake::thorough()].concat() {
+            self.holds(scenario.name, Intake::new(scenario.clone()))?;
+        }
         Ok(())
     }
 
@@ -99,6 +109,12 @@ impl<W: Write> Output<W> {
             let name = format!("{} message(s): {}", scenario.messages, scenario.name);
             self.comes_to_rest(&name, &DeadLetters::new(scenario))?;
         }
+        for scenario in breaker::quick() {
+            self.comes_to_rest(scenario.name, &Breaking::new(scenario.clone()))?;
+        }
+        for scenario in intake::quick() {
+            self.comes_to_rest(scenario.name, &Intake::new(scenario.clone()))?;
+        }
         Ok(())
     }
 
@@ -127,9 +143,33 @@ impl<W: Write> Output<W> {
             let what = named(scenario.sabotage.as_ref(), scenario.name);
             self.breaks(&what, DeadLetters::new(scenario))?;
         }
+        for scenario in breaker::sabotaged() {
+            let what = named(scenario.sabotage.as_ref(), scenario.name);
+            self.breaks(&what, Breaking::new(scenario))?;
+        }
+        self.hangs("EndlessProbe", &Breaking::new(breaker::endless()))?;
+        for scenario in intake::sabotaged() {
+            let what = named(scenario.sabotage.as_ref(), scenario.name);
+            self.breaks(&what, Intake::new(scenario))?;
+        }
         let mut publication = Publication::new(Failures::BySequence, 3);
         publication.lying_bus = true;
         self.breaks("LyingBus", publication)
+    }
+
+    /// Checks that a sabotage leaves a state from which nothing comes to rest.
+    fn hangs<M: Explored>(&mut self, what: &str, model: &M) -> io::Result<()> {
+        let rest = rest::explore(model);
+        self.failed |= rest.trap.is_none();
+        let Some(path) = rest.trap else {
+            let states = rest.states;
+            return self.line(&format!("\n{what}: NOT NOTICED in {states} states"));
+        };
+        self.line(&format!("\n{what}: from here nothing comes to rest:"))?;
+        for (number, (state, action)) in (1..).zip(&path) {
+            self.line(&format!("{number:>4}. {}", model.say(state, *action)))?;
+        }
+        Ok(())
     }
 
     fn breaks(&mut self, what: &str, model: impl Checkable) -> io::Result<()> {

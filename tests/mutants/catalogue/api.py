@@ -3,6 +3,7 @@
 from mutant import Mutant
 
 API = "crates/order-api/src/api.rs"
+ORDERS = "crates/aws-adapters/src/dynamodb/orders.rs"
 TESTS = "order-api/api"
 
 MUTANTS = [
@@ -68,5 +69,32 @@ MUTANTS = [
         breaks="a body is parsed whatever its size",
         promise="what is accepted can be fulfilled",
         by=(TESTS,),
+    ),
+    Mutant(
+        name="other-body-under-a-used-key",
+        file=API,
+        find="    if stored.fingerprint != acceptance.fingerprint {",
+        replace="    if stored.fingerprint.len() != acceptance.fingerprint.len() {",
+        breaks="another order under a used key is answered with the order that is there",
+        promise="an idempotency key makes one order",
+        by=("intake-model",),
+    ),
+    Mutant(
+        name="order-without-outbox",
+        file=ORDERS,
+        find="            texts([acceptance.placed.json.clone()]),",
+        replace="            texts([]),",
+        breaks="an order is stored without the event that it was placed",
+        promise="4. each event of an order is published",
+        by=("intake-model",),
+    ),
+    Mutant(
+        name="order-over-another",
+        file=ORDERS,
+        find="            .condition_expression(\"attribute_not_exists(orderId)\")\n",
+        replace="",
+        breaks="an order is stored over the one that has its key",
+        promise="an idempotency key makes one order",
+        by=("intake-model",),
     ),
 ]

@@ -79,15 +79,30 @@ async fn answer<Q: Queue, H: Handler, O: Observer>(
         let batch = batch_of(invocation.records);
         return worker.run(batch, deadline).await.map(Response::Batch);
     };
+    answer_probe(worker, breaker, message, deadline)
+        .await
+        .map(Response::Probe)
+}
+
+/// Has a worker handle one message of a probe, and says what its calls showed.
+///
+/// # Errors
+/// [`message_worker::InvalidRecord`] where the message has no id.
+pub async fn answer_probe<Q: Queue, H: Handler, O: Observer>(
+    worker: &Worker<Q, H, O>,
+    breaker: &impl Probing,
+    message: SqsMessage,
+    deadline: Instant,
+) -> Result<ProbeAnswer, message_worker::InvalidRecord> {
     breaker.begin_probe();
     let handled = worker.run(batch_of(vec![message]), deadline).await;
     // Also where the record was refused: the breaker must not stay in a probe.
     let verdict = breaker.end_probe();
     let acknowledged = handled?.batch_item_failures.is_empty();
-    Ok(Response::Probe(ProbeAnswer {
+    Ok(ProbeAnswer {
         acknowledged,
         verdict,
-    }))
+    })
 }
 
 fn batch_of(records: Vec<SqsMessage>) -> SqsEvent {
