@@ -34,12 +34,18 @@ pub struct Breaking {
 
 /// All circuits that were ever stored, each with a number.
 #[derive(Debug, Default)]
-struct Circuits(RwLock<(Vec<Arc<Circuit>>, HashMap<Circuit, u16>)>);
+struct Circuits(RwLock<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    circuits: Vec<Arc<Circuit>>,
+    numbers: HashMap<Circuit, u16>,
+}
 
 impl Circuits {
     fn value(&self, number: u16) -> Arc<Circuit> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&known.0[usize::from(number)])
+        Arc::clone(&known.circuits[usize::from(number)])
     }
 
     #[allow(
@@ -48,17 +54,17 @@ impl Circuits {
     )]
     fn number(&self, circuit: Circuit) -> u16 {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.1.get(&circuit) {
+        if let Some(number) = known.numbers.get(&circuit) {
             return *number;
         }
         drop(known);
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.1.get(&circuit) {
+        if let Some(number) = known.numbers.get(&circuit) {
             return *number;
         }
-        let number = u16::try_from(known.0.len()).expect("there are some hundreds");
-        known.0.push(Arc::new(circuit.clone()));
-        known.1.insert(circuit, number);
+        let number = u16::try_from(known.circuits.len()).expect("there are some hundreds");
+        known.circuits.push(Arc::new(circuit.clone()));
+        known.numbers.insert(circuit, number);
         number
     }
 }
@@ -205,12 +211,12 @@ impl Breaking {
 
     /// In how many places programs were seen, and how many circuits.
     pub fn seen(&self) -> (usize, usize) {
-        let circuits = self
+        let known = self
             .circuits
             .0
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        (self.processes.places(), circuits.0.len())
+        (self.processes.places(), known.circuits.len())
     }
 
     /// The circuit as it is stored.

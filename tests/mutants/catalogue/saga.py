@@ -163,4 +163,13 @@ MUTANTS = [
         promise="the customer is told why",
         by=(STATES,),
     ),
+    Mutant(
+        name="rescue-tells-in-words-that-nobody-reads",
+        file=RESCUE,
+        find="$saga.correlationId ? $substring($replace($string($saga.correlationId), /[^!-~]/, '?'), 0, 128) : $saga.orderId",
+        replace="$saga.correlationId",
+        breaks="a saga with an odd input leaves an event that holds up the stream",
+        promise="4. each event is published at least once, in order, with its number",
+        by=("hostile/hostile",),
+    ),
 ]
