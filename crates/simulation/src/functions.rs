@@ -17,16 +17,15 @@ use message_worker::{
 };
 use notifier::Notifier;
 use outbox_relay::{Failures, Relay};
-use payment_worker::Payments;
 use saga_starter::SagaStarter;
-use saga_step::{ClaimedSteps, StepHandler};
+use saga_step::StepHandler;
 use serde_json::{Value, json};
-use shipping_worker::Shipments;
 use stock_worker::Stock;
 use testkit::{OrderChanged, VirtualClock};
 use tokio::time::{Instant, sleep};
 
 use crate::bus;
+use crate::circuits;
 use crate::mishaps::Mishap;
 use crate::ports::Ports;
 use crate::queues;
@@ -35,6 +34,9 @@ use crate::template::{CONSUMERS, DEPLOYED};
 
 /// How many environments of a consumer run at a time.
 const ENVIRONMENTS: usize = 2;
+
+/// How often it is looked whether a mapping that is disabled lets messages through again.
+const LOOK_AT_MAPPING: Duration = Duration::from_secs(5);
 
 /// Records of one order stay in one lane.
 const LANES: usize = 4;
@@ -49,20 +51,16 @@ pub(crate) fn deploy(sim: &Sim) {
     for _ in 0..ENVIRONMENTS {
         consume(sim, "saga", SagaStarter::new);
         consume(sim, "payment", |ports| {
-            let clock = ports.environment.clock;
-            let steps =
-                ClaimedSteps::new(ports.clone(), Payments::new(ports.clone(), clock), clock);
-            StepHandler::new(Step::Charge, steps, ports)
+            let guard = circuits::guard(&ports);
+            circuits::payment(ports, guard)
         });
         consume(sim, "stock", |ports| {
             let steps = Stock::new(ports.clone(), ports.environment.clock);
             StepHandler::new(Step::Reserve, steps, ports)
         });
         consume(sim, "shipping", |ports| {
-            let clock = ports.environment.clock;
-            let steps =
-                ClaimedSteps::new(ports.clone(), Shipments::new(ports.clone(), clock), clock);
-            StepHandler::new(Step::Ship, steps, ports)
+            let guard = circuits::guard(&ports);
+            circuits::shipping(ports, guard)
         });
         consume(sim, "audit", |ports| {
             let clock = ports.environment.clock;
@@ -77,6 +75,7 @@ pub(crate) fn deploy(sim: &Sim) {
         sim.spawn(relay(sim.clone(), lane));
     }
     sim.spawn(drain_on_schedule(sim.clone()));
+    circuits::deploy(sim);
 }
 
 /// One invocation; `None` where the environment is lost, or the time is over.
@@ -97,7 +96,8 @@ pub(crate) async fn invoke<T>(
     None
 }
 
-type Consumer<H> = Worker<Ports, Acknowledging<H, Ports, crate::sim::EnvironmentClock>, Watch>;
+pub(crate) type Consumer<H> =
+    Worker<Ports, Acknowledging<H, Ports, crate::sim::EnvironmentClock>, Watch>;
 
 /// Lambda takes batches out of a consumer's queue and hands them to its function.
 fn consume<H>(sim: &Sim, consumer: &'static str, make: impl Fn(Ports) -> H + Send + Sync + 'static)
@@ -116,6 +116,10 @@ where
                 arrivals.until(at).await;
             }
             sleep(sim.up_to(Duration::from_millis(200))).await;
+            if !sim.state().circuits.passes(consumer, sim.now()) {
+                sleep(LOOK_AT_MAPPING).await;
+                continue;
+            }
             let batch = receive(&sim, consumer);
             if batch.is_empty() {
                 continue;
@@ -148,9 +152,29 @@ where
     });
 }
 
+/// A batch for the mapping.
 fn receive(sim: &Sim, consumer: &str) -> Vec<queues::Message> {
-    let now = sim.now();
     let is_lost = sim.draw(Mishap::VisibilityLost);
+    let hidden = move |random: &mut Rng| match is_lost {
+        true => Duration::from_millis(random.u64(0..5000)),
+        false => DEPLOYED.visibility,
+    };
+    let most = sim.state().random.usize(1..=10);
+    receive_some(sim, consumer, most, hidden)
+}
+
+/// One message for a probe.
+pub(crate) fn receive_one(sim: &Sim, consumer: &str, hidden: Duration) -> Option<queues::Message> {
+    receive_some(sim, consumer, 1, |_| hidden).pop()
+}
+
+fn receive_some(
+    sim: &Sim,
+    consumer: &str,
+    most: usize,
+    hidden: impl Fn(&mut Rng) -> Duration,
+) -> Vec<queues::Message> {
+    let now = sim.now();
     let dead = format!("{consumer}-dlq");
     let mut guard = sim.state();
     let state = &mut *guard;
@@ -168,11 +192,6 @@ fn receive(sim: &Sim, consumer: &str) -> Vec<queues::Message> {
             format_args!("{consumer} moves {ids} to {dead}"),
         );
     }
-    let hidden = move |random: &mut Rng| match is_lost {
-        true => Duration::from_millis(random.u64(0..5000)),
-        false => DEPLOYED.visibility,
-    };
-    let most = state.random.usize(1..=10);
     let received = state
         .queues
         .receive(consumer, most, now, hidden, &mut state.random);
@@ -184,7 +203,7 @@ fn receive(sim: &Sim, consumer: &str) -> Vec<queues::Message> {
 }
 
 /// As `aws_adapters::queue_worker` puts it together.
-fn worker<H: Handler<Output: Display>>(
+pub(crate) fn worker<H: Handler<Output: Display>>(
     sim: &Sim,
     consumer: &'static str,
     environment: &Environment,
@@ -229,7 +248,7 @@ fn time_of_day() -> SystemTime {
 }
 
 /// Writes down what a worker says became of each message.
-struct Watch {
+pub(crate) struct Watch {
     sim: Sim,
     actor: String,
 }

@@ -10,6 +10,7 @@
 
 mod bus;
 mod checks;
+mod circuits;
 mod customers;
 mod functions;
 mod machines;

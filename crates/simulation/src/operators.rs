@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use circuit::settle;
 use contracts::Timestamp;
 use domain::{OrderId, OrderStatus, Step};
 use failures::replay::{
@@ -15,12 +16,13 @@ use ports::Unavailable;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use crate::circuits::GUARDED;
 use crate::functions::{drained_queues, invoke};
 use crate::machines::{self, Machine};
 use crate::mishaps::Mishap;
 use crate::ports::Ports;
 use crate::sim::{Environment, Sim};
-use crate::template::CONSUMERS;
+use crate::template::{CONSUMERS, DEPLOYED};
 
 /// A person does not sit there for longer.
 const SHIFT: Duration = Duration::from_secs(1800);
@@ -43,6 +45,7 @@ pub(crate) async fn work(sim: Sim) {
             }
             5 => sim.spawn(replay_one(sim.clone())),
             6 => sim.spawn(resume_plan(sim.clone())),
+            7 => sim.spawn(pause(sim.clone())),
             _ => resume_orders(&sim),
         }
     }
@@ -54,6 +57,9 @@ pub(crate) async fn finish(sim: Sim) {
         sleep(Duration::from_secs(1200)).await;
         replay(sim.clone(), true).await;
         put_garbage_aside(&sim).await;
+        for consumer in GUARDED {
+            hold(&sim, consumer, false).await;
+        }
         resume_orders(&sim);
     }
 }
@@ -189,6 +195,32 @@ async fn replay(sim: Sim, everything: bool) {
     let work = async {
         if let Ok(Some(plan)) = operator.plan(&wish).await {
             operator.run(&plan, wait).await;
+        }
+    };
+    operator.in_a_shift(Box::pin(work)).await;
+}
+
+/// Stops a consumer for a while.
+async fn pause(sim: Sim) {
+    let consumer = GUARDED[sim.state().random.usize(..GUARDED.len())];
+    hold(&sim, consumer, true).await;
+    sleep(sim.up_to(SHIFT / 2)).await;
+    hold(&sim, consumer, false).await;
+}
+
+/// What `waybill queues pause` and `resume` do: the order is written, and the mapping
+/// made as it is wanted then.
+async fn hold(sim: &Sim, consumer: &str, is_held: bool) {
+    let operator = Operator::new(sim);
+    let ports = &operator.ports;
+    let work = async {
+        if ports.hold(consumer, is_held).await.is_ok() && is_held {
+            sim.count("operator: a consumer is paused");
+        }
+        // What a person cannot do, the controller does within a minute.
+        let settled = settle(ports, ports, consumer, DEPLOYED.concurrency).await;
+        if settled.is_err() {
+            sim.count("operator: a mapping is left to the controller");
         }
     };
     operator.in_a_shift(Box::pin(work)).await;

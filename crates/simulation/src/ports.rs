@@ -51,7 +51,7 @@ pub(crate) struct Ports {
 
 impl Ports {
     /// One call: it takes a while, may go wrong on either way, and is written down.
-    async fn call<T: Told + Send + 'static, E: Lost>(
+    pub(crate) async fn call<T: Told + Send + 'static, E: Lost>(
         &self,
         operation: &'static str,
         about: impl Display + Send + Sync,
@@ -409,13 +409,12 @@ impl DeadLetters for Ports {
 
 impl CircuitStates for Ports {
     async fn is_closed(&self, consumer: &str) -> Result<bool, Unavailable> {
-        let party = match consumer {
-            "payment" => "payment provider",
-            _ => "warehouse",
-        };
-        let serves = self.party(party).is_ok();
-        self.call("circuit", consumer, async move { Ok(serves) })
-            .await
+        let stored = dlq_alarm::StoredCircuits(self.clone());
+        let is_closed = stored.is_closed(consumer).await?;
+        let told = if is_closed { "closed" } else { "not closed" };
+        self.sim
+            .count(format!("automatic replay: its circuit is {told}"));
+        Ok(is_closed)
     }
 }
 

@@ -169,6 +169,9 @@ fn hangs(sim: &Sim) -> Vec<String> {
             .iter()
             .map(|(queue, depth)| format!("{queue} has {depth} messages")),
     );
+    let now = sim.now();
+    let circuits = crate::circuits::GUARDED.into_iter();
+    hangs.extend(circuits.filter_map(|consumer| state.circuits.hindrance(consumer, now)));
     let failures = sim.world().failures();
     let open = failures.iter().filter(|failure| failure.status.is_open());
     hangs.extend(open.map(|failure| {
@@ -225,8 +228,11 @@ fn count_ends(sim: &Sim) {
 
 /// An outside party is down, now and then.
 async fn outages(sim: Sim) {
+    // The first one while most orders come.
+    let mut longest = Duration::from_secs(300);
     while !sim.is_calm() {
-        sleep(sim.up_to(Duration::from_secs(1200))).await;
+        sleep(sim.up_to(longest)).await;
+        longest = Duration::from_secs(1200);
         if sim.draw(crate::Mishap::Outage) {
             let party = match sim.state().random.bool() {
                 true => "payment provider",

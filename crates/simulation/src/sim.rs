@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::checks::Checks;
+use crate::circuits::Circuits;
 use crate::machines::Machines;
 use crate::mishaps::{Mishap, Mix};
 use crate::queues::Queues;
@@ -54,6 +55,7 @@ pub(crate) struct State {
     pub(crate) queues: Queues,
     pub(crate) checks: Checks,
     pub(crate) machines: Machines,
+    pub(crate) circuits: Circuits,
     /// Until when an outside party serves nobody.
     pub(crate) down_until: BTreeMap<&'static str, Millis>,
     environments: u64,
@@ -72,6 +74,7 @@ impl Sim {
                 queues: Queues::default(),
                 checks: Checks::default(),
                 machines: Machines::default(),
+                circuits: Circuits::default(),
                 down_until: BTreeMap::new(),
                 environments: 0,
                 violation: None,

@@ -26,6 +26,9 @@ pub(crate) struct Template {
     pub(crate) automatic_replay_after: Duration,
     pub(crate) step_seconds: u64,
     pub(crate) undo_seconds: u64,
+    pub(crate) probe_interval: Duration,
+    pub(crate) ramp_interval: Duration,
+    pub(crate) concurrency: u32,
 }
 
 /// Read once.
@@ -71,6 +74,9 @@ impl Template {
             automatic_replay_after: Duration::from_secs(60 * parameter("AutomaticReplayMinutes")),
             step_seconds: parameter("StepTimeoutSeconds"),
             undo_seconds: parameter("UndoTimeoutSeconds"),
+            probe_interval: Duration::from_secs(parameter("ProbeIntervalSeconds")),
+            ramp_interval: Duration::from_secs(parameter("RampIntervalSeconds")),
+            concurrency: u32::try_from(parameter("WorkerConcurrency")).expect("a small number"),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use circuit::{Circuit, Mapping, Opened, ProbeAnswer, Saved, Taken};
 use domain::payment::{Charge, Refund};
 use domain::shipment::{Cancellation, Shipment};
 use failures::{DeadLetter, Failure, Group, Page, Plan, SendError};
@@ -13,6 +14,8 @@ use ports::{
     Accepted, Answered, CommitError, Completion, Delivery, OrderRecord, ProviderError, QueueReport,
     Reserve, SagaStart, Unavailable,
 };
+
+use crate::queues::Message;
 
 /// Says in a few words what it is.
 pub(crate) trait Told {
@@ -30,6 +33,22 @@ macro_rules! told {
     };
 }
 
+told!(Saved, it => match it {
+    Saved::Yes => "saved",
+    Saved::Conflict => "conflict",
+});
+told!(Opened, it => match it {
+    Opened::Now => "opened",
+    Opened::Before => "open before",
+});
+told!(Circuit, it => crate::circuits::told(it));
+told!(Mapping, it => format!("{:?}", it.switch));
+told!(Taken<Message>, it => match it {
+    Taken::Message(message) => format!("received {}", message.id),
+    Taken::Waiting => "waiting".to_owned(),
+    Taken::Nothing => "nothing".to_owned(),
+});
+told!(ProbeAnswer, it => format!("{:?}", it.verdict));
 told!((), _done => "done");
 told!(bool, it => if *it { "yes" } else { "no" });
 told!(Begin, it => match it {
