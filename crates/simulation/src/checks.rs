@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use contracts::Envelope;
+use contracts::{Envelope, EventMessage};
 use domain::stock::StockLevel;
-use domain::{EventKind, OrderId, OrderStatus, Sku};
+use domain::{EventKind, NewOrder, OrderId, OrderStatus, Sku};
 use testkit::{EffectKind, World};
 
 use crate::sim::Violation;
@@ -151,7 +151,7 @@ impl Checks {
             missing.map(|order| violation(PROMISED, *order, "there is no such order".to_owned()));
         missing
             .or_else(|| self.orders(world, &orders))
-            .or_else(|| self.nothing_is_held(world))
+            .or_else(|| self.stock_at_rest(world))
             .or_else(|| self.messages())
     }
 
@@ -234,13 +234,21 @@ impl Checks {
         })
     }
 
-    fn nothing_is_held(&self, world: &World) -> Option<Violation> {
+    /// Nothing is held, and what completed orders asked for has gone out, no more and no less.
+    fn stock_at_rest(&self, world: &World) -> Option<Violation> {
         let stocks = world.stocks();
-        let (sku, level) = stocks.iter().find(|(_, level)| level.reserved != 0)?;
+        let gone = pieces_of_completed(world);
+        let is_right = |sku: &Sku, level: &StockLevel| {
+            level.reserved == 0 && level.shipped == gone.get(sku).copied().unwrap_or_default()
+        };
+        let (sku, level) = stocks.iter().find(|(sku, level)| !is_right(sku, level))?;
         Some(Violation {
             invariant: STOCK.to_owned(),
             order: None,
-            seen: format!("{sku:?} at rest: {level:?}"),
+            seen: format!(
+                "{sku:?} at rest: {level:?}, completed orders have {:?}",
+                gone.get(sku)
+            ),
         })
     }
 
@@ -261,6 +269,24 @@ impl Checks {
             ),
         })
     }
+}
+
+/// How many pieces of each article the completed orders asked for.
+fn pieces_of_completed(world: &World) -> BTreeMap<Sku, u64> {
+    let mut pieces = BTreeMap::new();
+    let mut orders = world.orders();
+    orders.retain(|order| world.status(*order) == Some(OrderStatus::Completed));
+    for order in orders {
+        let timeline = world.timeline(order);
+        let first = timeline
+            .first()
+            .map(|event| EventMessage::parse(&event.json));
+        let placed = first.and_then(|event| event.ok()?.placed_order().ok());
+        for item in placed.iter().flat_map(NewOrder::items) {
+            *pieces.entry(item.sku.clone()).or_default() += u64::from(item.quantity.get());
+        }
+    }
+    pieces
 }
 
 /// Which events of each order the audit trail has.
