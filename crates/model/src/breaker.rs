@@ -9,12 +9,13 @@ mod scenario;
 mod time;
 mod words;
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use circuit::{Circuit, Mapping, Observation, ProbeAnswer, State, Switch, Taken, Telling, Wanted};
 use stateright::{Model, Property};
 
+use crate::explored::numbered;
+use crate::interned::Interned;
 use crate::tree::{Next, Place, Tree};
 use crate::worker::{MAX_RECEIVES, NOW};
 pub use process::{Act, Memory, StepRecord};
@@ -29,44 +30,7 @@ pub struct Breaking {
     /// What is explored.
     pub scenario: Breaker,
     processes: Tree<Processes>,
-    circuits: Circuits,
-}
-
-/// All circuits that were ever stored, each with a number.
-#[derive(Debug, Default)]
-struct Circuits(RwLock<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    circuits: Vec<Arc<Circuit>>,
-    numbers: HashMap<Circuit, u16>,
-}
-
-impl Circuits {
-    fn value(&self, number: u16) -> Arc<Circuit> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&known.circuits[usize::from(number)])
-    }
-
-    #[allow(
-        clippy::expect_used,
-        reason = "a model with more values must be made smaller"
-    )]
-    fn number(&self, circuit: Circuit) -> u16 {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.numbers.get(&circuit) {
-            return *number;
-        }
-        drop(known);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.numbers.get(&circuit) {
-            return *number;
-        }
-        let number = u16::try_from(known.circuits.len()).expect("there are some hundreds");
-        known.circuits.push(Arc::new(circuit.clone()));
-        known.numbers.insert(circuit, number);
-        number
-    }
+    circuits: Interned<Circuit>,
 }
 
 /// One moment.
@@ -201,7 +165,7 @@ impl Breaking {
         Self {
             scenario,
             processes: Tree::default(),
-            circuits: Circuits::default(),
+            circuits: Interned::hashed(),
         }
     }
 
@@ -211,12 +175,7 @@ impl Breaking {
 
     /// In how many places programs were seen, and how many circuits.
     pub fn seen(&self) -> (usize, usize) {
-        let known = self
-            .circuits
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        (self.processes.places(), known.circuits.len())
+        (self.processes.places(), self.circuits.count())
     }
 
     /// The circuit as it is stored.
@@ -809,8 +768,4 @@ fn next_step(circuit: &Circuit) -> u32 {
         State::HalfOpen(half) if half.concurrency * 2 >= FULL => FULL.max(half.concurrency),
         State::HalfOpen(half) => half.concurrency * 2,
     }
-}
-
-fn numbered<T>(all: &[T]) -> impl Iterator<Item = (u8, &T)> {
-    (0_u8..).zip(all)
 }

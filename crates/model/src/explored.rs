@@ -41,7 +41,11 @@ pub trait Explored:
     fn progress(&self, state: &Self::State, actions: &mut Vec<Self::Action>);
 
     /// Whether nothing more happens unless something goes wrong or a person acts.
-    fn is_at_rest(&self, state: &Self::State) -> bool;
+    fn is_at_rest(&self, state: &Self::State) -> bool {
+        let mut actions = Vec::new();
+        self.progress(state, &mut actions);
+        actions.is_empty()
+    }
 
     /// What happens, in words.
     fn say(&self, state: &Self::State, action: Self::Action) -> String;
@@ -53,4 +57,9 @@ pub trait Explored:
 /// Whether all parts hold.
 pub fn all_hold<M: Model>(parts: &[Part<M>], model: &M, state: &M::State) -> bool {
     parts.iter().all(|(_, holds)| holds(model, state))
+}
+
+/// The members of a list with the numbers by which actions name them.
+pub(crate) fn numbered<T>(all: &[T]) -> impl Iterator<Item = (u8, &T)> {
+    (0_u8..).zip(all)
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 use stateright::{Model, Property};
 
+use crate::explored::numbered;
 use crate::interned::Interned;
 use crate::tree::{Next, Place, Tree};
 pub use process::Answer;
@@ -99,9 +100,9 @@ impl Intake {
         Self {
             scenario,
             functions: Tree::default(),
-            items: Interned::default(),
-            puts: Interned::default(),
-            answers: Interned::default(),
+            items: Interned::written(),
+            puts: Interned::written(),
+            answers: Interned::written(),
             facts: Mutex::default(),
         }
     }
@@ -337,8 +338,4 @@ impl Model for Intake {
     fn properties(&self) -> Vec<Property<Self>> {
         properties::all()
     }
-}
-
-fn numbered<T>(all: &[T]) -> impl Iterator<Item = (u8, &T)> {
-    (0_u8..).zip(all)
 }

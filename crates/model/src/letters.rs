@@ -18,6 +18,7 @@ use failures::{
 use message_worker::FailureRecord;
 use stateright::{Model, Property};
 
+use crate::explored::numbered;
 use crate::interned::Interned;
 use crate::tree::{Next, Place, Tree};
 pub use process::Act;
@@ -195,10 +196,10 @@ impl DeadLetters {
         Self {
             scenario,
             processes: Tree::default(),
-            failures: Interned::default(),
-            groups: Interned::default(),
-            plans: Interned::default(),
-            records: Interned::default(),
+            failures: Interned::written(),
+            groups: Interned::written(),
+            plans: Interned::written(),
+            records: Interned::written(),
             names: Names::default(),
             bodies: Names::default(),
         }
@@ -797,8 +798,4 @@ fn done_if(stored: bool) -> Reply {
         true => Reply::Done,
         false => Reply::Conflict,
     }
-}
-
-fn numbered<T>(all: &[T]) -> impl Iterator<Item = (u8, &T)> {
-    (0_u8..).zip(all)
 }

@@ -10,6 +10,7 @@ use ports::{Answer, Answered};
 use stateright::{Model, Property};
 
 use crate::calls::{Call, Reply};
+use crate::explored::numbered;
 use crate::party::Said;
 use crate::properties;
 use crate::saga::{Definition, EndWrite, Kind, StateId};
@@ -796,10 +797,6 @@ fn spend(left: &mut u8) {
     if *left != Scenario::ALWAYS {
         *left = left.saturating_sub(1);
     }
-}
-
-fn numbered<T>(all: &[T]) -> impl Iterator<Item = (u8, &T)> {
-    (0_u8..).zip(all)
 }
 
 fn party(order: &Order, step: Step) -> &Party {

@@ -13,12 +13,6 @@ impl Explored for Intake {
         self.by_itself(moment, steps);
     }
 
-    fn is_at_rest(&self, moment: &Moment) -> bool {
-        let mut steps = Vec::new();
-        self.by_itself(moment, &mut steps);
-        steps.is_empty()
-    }
-
     fn say(&self, moment: &Moment, step: Step) -> String {
         let call = |index: u8| {
             let run = moment.runs[usize::from(index)];

@@ -14,12 +14,6 @@ impl Explored for DeadLetters {
         self.by_itself(moment, steps);
     }
 
-    fn is_at_rest(&self, moment: &Moment) -> bool {
-        let mut steps = Vec::new();
-        self.by_itself(moment, &mut steps);
-        steps.is_empty()
-    }
-
     fn say(&self, moment: &Moment, step: Step) -> String {
         let run = |index: u8| who(&moment.runs[usize::from(index)]);
         let call = |index: u8| self.call(&moment.runs[usize::from(index)]);
