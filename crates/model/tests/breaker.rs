@@ -6,25 +6,19 @@
     reason = "what was explored is for people to read; a sabotage without a scenario fails its test"
 )]
 
+mod common;
+
 use model::breaker::{Breaking, CIRCUIT, Sabotage, endless, quick, sabotaged};
 use model::explored::invariants;
 use model::report::check;
 use model::rest;
 
-const THREADS: usize = 2;
+use common::{comes_to_rest, holds};
 
 #[test]
 fn a_circuit_holds_messages_back_and_loses_none() {
     for scenario in quick() {
-        let report = check(Breaking::new(scenario.clone()), THREADS);
-        println!(
-            "{}: {} states, depth {}, {:?}",
-            scenario.name, report.states, report.depth, report.time
-        );
-        for broken in &report.broken {
-            println!("{broken}:\n{}\n", broken.path);
-        }
-        assert!(report.broken.is_empty(), "{}", scenario.name);
+        let report = holds(scenario.name, Breaking::new(scenario.clone()));
         assert!(
             report.unseen.is_empty(),
             "{}: {:?}",
@@ -37,13 +31,7 @@ fn a_circuit_holds_messages_back_and_loses_none() {
 #[test]
 fn from_every_state_the_circuit_is_closed_again_or_kept_by_a_person() {
     for scenario in quick() {
-        let rest = rest::explore(&Breaking::new(scenario.clone()));
-        println!(
-            "{}: {} states, {} at rest",
-            scenario.name, rest.states, rest.at_rest
-        );
-        assert!(rest.at_rest > 0, "{}", scenario.name);
-        assert_eq!(rest.trap, None, "{}", scenario.name);
+        comes_to_rest(scenario.name, &Breaking::new(scenario.clone()));
     }
 }
 

@@ -6,24 +6,17 @@
     reason = "what was explored is for people to read; a sabotage without a scenario fails its test"
 )]
 
+mod common;
+
 use model::intake::{INTAKE, Intake, Sabotage, quick, sabotaged};
 use model::report::check;
-use model::rest;
 
-const THREADS: usize = 2;
+use common::{comes_to_rest, holds};
 
 #[test]
 fn a_key_makes_one_order_and_a_202_means_that_it_is_stored() {
     for scenario in quick() {
-        let report = check(Intake::new(scenario.clone()), THREADS);
-        println!(
-            "{}: {} states, depth {}, {:?}",
-            scenario.name, report.states, report.depth, report.time
-        );
-        for broken in &report.broken {
-            println!("{broken}:\n{}\n", broken.path);
-        }
-        assert!(report.broken.is_empty(), "{}", scenario.name);
+        let report = holds(scenario.name, Intake::new(scenario.clone()));
         assert!(
             report.unseen.is_empty(),
             "{}: {:?}",
@@ -36,13 +29,7 @@ fn a_key_makes_one_order_and_a_202_means_that_it_is_stored() {
 #[test]
 fn from_every_state_each_client_gets_its_answer_without_a_further_mishap() {
     for scenario in quick() {
-        let rest = rest::explore(&Intake::new(scenario.clone()));
-        println!(
-            "{}: {} states, {} at rest",
-            scenario.name, rest.states, rest.at_rest
-        );
-        assert!(rest.at_rest > 0, "{}", scenario.name);
-        assert_eq!(rest.trap, None, "{}", scenario.name);
+        comes_to_rest(scenario.name, &Intake::new(scenario.clone()));
     }
 }
 

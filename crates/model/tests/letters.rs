@@ -6,26 +6,20 @@
     reason = "what was explored is for people to read; a sabotage without a scenario fails its test"
 )]
 
+mod common;
+
 use model::explored::invariants;
 use model::letters::{DeadLetters, Sabotage, quick, sabotaged};
 use model::report::check;
-use model::rest;
 
-const THREADS: usize = 2;
+use common::{comes_to_rest, holds};
 
 #[test]
 fn no_dead_letter_is_lost_and_no_replay_goes_beside_another() {
     let mut unseen = 0;
     for scenario in quick() {
-        let report = check(DeadLetters::new(scenario.clone()), THREADS);
-        println!(
-            "{} message(s), {}: {} states, depth {}, {:?}",
-            scenario.messages, scenario.name, report.states, report.depth, report.time
-        );
-        for broken in &report.broken {
-            println!("{broken}:\n{}\n", broken.path);
-        }
-        assert!(report.broken.is_empty(), "{}", scenario.name);
+        let name = format!("{} message(s), {}", scenario.messages, scenario.name);
+        let report = holds(&name, DeadLetters::new(scenario.clone()));
         unseen += report.unseen.len();
     }
     // Only where nobody replays.
@@ -35,14 +29,7 @@ fn no_dead_letter_is_lost_and_no_replay_goes_beside_another() {
 #[test]
 fn from_every_state_all_letters_come_to_rest_without_a_further_mishap() {
     for scenario in quick() {
-        let model = DeadLetters::new(scenario.clone());
-        let rest = rest::explore(&model);
-        println!(
-            "{}: {} states, {} at rest",
-            scenario.name, rest.states, rest.at_rest
-        );
-        assert!(rest.at_rest > 0, "{}", scenario.name);
-        assert_eq!(rest.trap, None, "{}", scenario.name);
+        comes_to_rest(scenario.name, &DeadLetters::new(scenario.clone()));
     }
 }
 
