@@ -1,9 +1,11 @@
 //! The relay fails half-way: what is in the outbox is published later, in order, and none is lost.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 use waybill_tests::{Environment, Order, QUICKLY, StockLevel, Tap, unique, wait_until};
 
 /// The policy that a test attaches to the relay's role while it runs.
@@ -70,6 +72,49 @@ async fn cut_off(environment: &Environment, half_way: &Order, new: &[Order], tap
             "order {id} has no saga yet"
         );
     }
+}
+
+/// A stream record cannot be made to grow old, so the function is invoked with one that is.
+#[tokio::test]
+async fn people_hear_of_an_order_whose_event_stays_unreadable_and_its_record_is_done() {
+    let environment = Environment::connect().await;
+    let resources = environment.resources().await;
+    let function = &resources["OutboxRelayFunction"];
+    let queue = &resources["RelayFailuresQueue"];
+    let order = Uuid::new_v4().to_string();
+    let event = unreadable_since_an_hour(&order);
+    // Another test empties the queue, as the runbook says; a report may be made again.
+    let what = format!("order {order} is reported as held");
+    let report = wait_until(&what, QUICKLY, async || {
+        let answer = environment.invoke(function, &event).await;
+        assert_eq!(answer, json!({ "batchItemFailures": [] }), "order {order}");
+        let found = environment.holding(queue, &order).await;
+        let first = found.into_iter().next();
+        first.ok_or_else(|| "no message".to_owned())
+    })
+    .await;
+    environment.remove(queue, &order).await;
+    let told: Value = serde_json::from_str(&report.body).unwrap();
+    assert_eq!(
+        told,
+        json!({
+            "orderId": order, "fromSequence": 1, "errorName": "OrderHeld",
+            "cause": "an entry of the timeline is not an event: the body is not a \
+                      CloudEvents message: an unexpected end at line 1 column 1",
+        })
+    );
+}
+
+fn unreadable_since_an_hour(order: &str) -> Value {
+    let sample = include_str!("../../events/outbox-relay/insert-order-placed.json");
+    let mut event: Value = serde_json::from_str(sample).unwrap();
+    let change = &mut event["Records"][0]["dynamodb"];
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    change["ApproximateCreationDateTime"] = json!(now.as_secs() - 3600);
+    change["Keys"]["orderId"]["S"] = json!(order);
+    change["NewImage"]["orderId"]["S"] = json!(order);
+    change["NewImage"]["timeline"] = json!({ "L": [{ "S": "{" }] });
+    event
 }
 
 async fn published_in_order(environment: &Environment, id: &str) {

@@ -159,6 +159,17 @@ impl Environment {
         assert_eq!(answer.status, 200, "{error}: {}", answer.text());
     }
 
+    /// Invokes a function by its name, and gives its answer, which is no error.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Value {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let request = Request::post(path, event.to_string());
+        let answer = self.call("lambda", &request).await;
+        assert_eq!(answer.status, 200, "{function}: {}", answer.text());
+        let failed = answer.header("x-amz-function-error");
+        assert_eq!(failed, None, "{function}: {}", answer.text());
+        answer.json()
+    }
+
     /// Runs the sweep, as its schedule does, and waits for its end.
     pub async fn sweep(&self) {
         let machine = &self.resources().await["OrderSweep"];

@@ -73,11 +73,7 @@ impl Environment {
     /// Invokes the controller as its schedule does, and waits for its end.
     pub async fn control_circuits(&self) {
         let function = self.output("CircuitControlFunctionName");
-        let path = format!("/2015-03-31/functions/{function}/invocations");
-        let answer = self.call("lambda", &Request::post(path, "{}")).await;
-        assert_eq!(answer.status, 200, "the controller: {}", answer.text());
-        let failed = answer.header("x-amz-function-error");
-        assert_eq!(failed, None, "the controller: {}", answer.text());
+        self.invoke(function, &json!({})).await;
     }
 
     /// A consumer's circuit; one that was never written is closed.

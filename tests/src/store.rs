@@ -7,7 +7,7 @@ use failures::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::{Environment, QUICKLY, QueuedMessage, Request, wait_until};
+use crate::{Environment, QUICKLY, QueuedMessage, wait_until};
 
 impl Environment {
     /// The failure store, read and written as the functions do.
@@ -96,13 +96,7 @@ impl Environment {
     /// Invokes the drain, as its schedule and a person do, and gives its answer.
     pub async fn drain(&self, request: &Json) -> Json {
         let function = self.output("DlqAlarmFunctionName");
-        let path = format!("/2015-03-31/functions/{function}/invocations");
-        let request = Request::post(path, request.to_string());
-        let answer = self.call("lambda", &request).await;
-        assert_eq!(answer.status, 200, "the drain: {}", answer.text());
-        let failed = answer.header("x-amz-function-error");
-        assert_eq!(failed, None, "the drain: {}", answer.text());
-        answer.json()
+        self.invoke(function, request).await
     }
 
     /// What the schedule asks for beside the drain: replays of what passes by itself.

@@ -367,7 +367,7 @@ fn variables(runtime: &str, endpoint: &str) -> Vec<(&'static str, String)> {
         ("BUS_TOPIC_ARN", "bus"),
         ("NOTIFICATIONS_TOPIC_ARN", "notifications"),
     ];
-    const QUEUES: [(&str, &str); 7] = [
+    const QUEUES: [(&str, &str); 8] = [
         ("QUEUE_URL", "waybill-payment"),
         ("DLQ_URL", "waybill-payment-dlq"),
         ("QUARANTINE_QUEUE_URL", "waybill-quarantine"),
@@ -375,6 +375,7 @@ fn variables(runtime: &str, endpoint: &str) -> Vec<(&'static str, String)> {
         ("SHIPPING_QUEUE_URL", "waybill-shipping"),
         ("CONSUMER_QUEUE_URLS", "waybill-payment"),
         ("DRAINED_QUEUE_URLS", "waybill-payment-dlq"),
+        ("RELAY_FAILURES_QUEUE_URL", "waybill-relay-failures"),
     ];
     let fixed = FIXED.map(|(name, value)| (name, value.to_owned()));
     let topic = |topic| format!("arn:aws:sns:eu-central-1:123456789012:waybill-{topic}");

@@ -16,8 +16,10 @@ fn next_steps(queue: &str) -> &'static str {
     const STEPS: &[(&str, &str)] = &[
         (
             "-relay-failures",
-            "  Events of some orders were not published. Publish the timelines of the orders that were
-  changed at that time again; a repeated event has no second effect. See docs/operations.md.",
+            "  Events of some orders were not published. Messages with an orderId name an order with an
+  event that cannot be read; the others name records of the stream. Mend the cause, and publish
+  the timelines of these orders, or of those that were changed at that time, again; a repeated
+  event has no second effect. See docs/operations.md.",
         ),
         (
             "-saga-rescue-dlq",

@@ -62,6 +62,8 @@ impl<W: Write> Output<W> {
         for failures in [Failures::BySequence, Failures::ByError] {
             let publication = Publication::new(failures, 4);
             self.holds(&format!("4 mishaps, {failures:?}"), publication)?;
+            let unreadable = Publication::unreadable(failures, 4);
+            self.holds(&format!("an unreadable event, {failures:?}"), unreadable)?;
         }
         self.heading("dead letters, failure store, replays: 5, 6")?;
         for scenario in [letters::quick(), letters::thorough()].concat() {

@@ -245,13 +245,28 @@ fn each_event_is_published_in_order_with_its_number_whatever_the_bus_refuses() {
 }
 
 #[test]
+fn an_order_with_an_unreadable_event_is_held_and_told_of_and_the_others_go_on() {
+    for failures in [Failures::BySequence, Failures::ByError] {
+        let report = check(Publication::unreadable(failures, 3), THREADS);
+        println!(
+            "unreadable event, {failures:?}: {} states, depth {}, {:?}",
+            report.states, report.depth, report.time
+        );
+        assert_holds(&report);
+        assert_eq!(report.unseen, Vec::<&str>::new());
+        let rest = rest::explore(&Publication::unreadable(failures, 2));
+        assert_eq!(rest.trap, None);
+    }
+}
+
+#[test]
 fn an_event_that_is_taken_for_published_and_is_not_is_noticed() {
     let mut model = Publication::new(Failures::BySequence, 3);
     model.lying_bus = true;
     let report = check(model, 1);
     let broken: Vec<_> = report.broken.iter().map(|broken| broken.words).collect();
     let noticed = [
-        "each event of an order is published at least once",
+        "each event of an order that can be read is published at least once",
         "an order's events are published in order",
         invariants::EVENTS,
     ];

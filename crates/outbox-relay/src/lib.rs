@@ -8,22 +8,36 @@
 //! front of it are confirmed. What is not confirmed is reported by sequence
 //! number, and Lambda sends the batch again from there; an event may so be
 //! published twice, and is never left out.
+//!
+//! An event that cannot be read makes its lane of the stream wait for
+//! [`PATIENCE`]. Then its order is reported to people and held: nothing more of
+//! it is published until its timeline can be read, and other orders go on.
 
 mod outbox;
 mod plan;
 
-use aws_lambda_events::event::dynamodb::{Event, EventRecord};
-use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
-use message_worker::cause_chain;
-use ports::{Bus, Delivery};
+use std::time::Duration;
 
-pub use outbox::{Outgoing, UnreadableOutbox, outgoing};
+use aws_lambda_events::event::dynamodb::{Event, EventRecord, StreamRecord};
+use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use idempotency::{Clock, Millis};
+use message_worker::cause_chain;
+use ports::{Bus, Delivery, HeldOrder, HeldOrders};
+
+pub use outbox::{Outbox, Outgoing, Unreadable, UnreadableOutbox, outgoing};
 pub use plan::plan;
+
+/// How old the record of an unreadable event becomes before its order is held:
+/// time to take back a release that cannot read what another wrote, with
+/// nothing to mend afterwards. An alarm rings after five minutes.
+pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// Publishes stream records.
 #[derive(Debug)]
-pub struct Relay<B> {
+pub struct Relay<B, H, C> {
     bus: B,
+    held: H,
+    clock: C,
     failures: Failures,
 }
 
@@ -53,10 +67,15 @@ impl Failures {
 #[error("not all events of the batch were published")]
 pub struct NotAllPublished;
 
-impl<B: Bus> Relay<B> {
-    /// Publishes to this bus.
-    pub fn new(bus: B, failures: Failures) -> Self {
-        Self { bus, failures }
+impl<B: Bus, H: HeldOrders, C: Clock> Relay<B, H, C> {
+    /// Publishes to this bus, and reports here whose events it cannot read.
+    pub fn new(bus: B, held: H, clock: C, failures: Failures) -> Self {
+        Self {
+            bus,
+            held,
+            clock,
+            failures,
+        }
     }
 
     /// Publishes a batch, and says from where on it must come again.
@@ -73,14 +92,76 @@ impl<B: Bus> Relay<B> {
     }
 
     async fn publish_records(&self, event: &Event) -> DynamoDbEventResponse {
-        let (readable, unreadable) = read_until_unreadable(&event.records);
-        let events: Vec<(usize, &Outgoing)> = readable
+        let (outboxes, waiting) = self.read_until_waiting(&event.records);
+        let events: Vec<(usize, &Outgoing)> = outboxes
             .iter()
             .enumerate()
-            .flat_map(|(record, events)| events.iter().map(move |event| (record, event)))
+            .flat_map(|(record, outbox)| outbox.events.iter().map(move |event| (record, event)))
             .collect();
-        let failed = self.publish(&events).await.or(unreadable);
+        let failed = self.publish(&events).await.or(waiting);
+        let done = failed.unwrap_or(outboxes.len());
+        let not_reported = self.hold(&outboxes[..done]).await;
+        let failed = not_reported.or(failed);
         respond(failed.map(|record| event.records[record].change.sequence_number.clone()))
+    }
+
+    /// Reads records up to the first that must wait. It is reported, so that
+    /// Lambda splits the batch and tries it alone.
+    fn read_until_waiting(&self, records: &[EventRecord]) -> (Vec<Outbox>, Option<usize>) {
+        let mut outboxes = Vec::with_capacity(records.len());
+        for (index, record) in records.iter().enumerate() {
+            let outbox = outgoing(&record.change);
+            if let Some(unreadable) = &outbox.unreadable {
+                log_unreadable(&record.change, unreadable);
+                if unreadable.is_new && self.is_young(&record.change) {
+                    return (outboxes, Some(index));
+                }
+            }
+            outboxes.push(outbox);
+        }
+        (outboxes, None)
+    }
+
+    /// Whether waiting may still help. A record that does not say when it was made is young.
+    fn is_young(&self, change: &StreamRecord) -> bool {
+        let made = change.approximate_creation_date_time.timestamp_millis();
+        match u64::try_from(made) {
+            Ok(made) if made > 0 => self.clock.now().since(Millis::new(made)) < PATIENCE,
+            _ => true,
+        }
+    }
+
+    /// Reports the orders whose newest event is not readable; gives the first
+    /// record whose order nobody will hear of.
+    async fn hold(&self, outboxes: &[Outbox]) -> Option<usize> {
+        for (record, outbox) in outboxes.iter().enumerate() {
+            let Some(unreadable) = outbox.unreadable.as_ref().filter(|it| it.is_new) else {
+                continue;
+            };
+            let order = HeldOrder {
+                order_id: unreadable.order_id.clone(),
+                from: unreadable.from,
+                cause: cause_chain(&unreadable.error).join(": "),
+            };
+            let order_id = &order.order_id;
+            if let Err(error) = self.held.report(&order).await {
+                let cause = cause_chain(&error).join(": ");
+                tracing::error!(
+                    order_id,
+                    cause,
+                    error_name = "HeldOrderNotReported",
+                    "tried again with its record"
+                );
+                return Some(record);
+            }
+            tracing::error!(
+                order_id,
+                from = order.from,
+                error_name = "OrderHeld",
+                "nothing more of the order is published until its timeline can be read"
+            );
+        }
+        None
     }
 
     /// Publishes batch after batch; gives the first record whose events are not all confirmed.
@@ -135,27 +216,15 @@ impl<B: Bus> Relay<B> {
     }
 }
 
-/// Reads records up to the first that cannot be read. It is reported, so that
-/// Lambda splits the batch, tries it alone, and puts it aside at last.
-fn read_until_unreadable(records: &[EventRecord]) -> (Vec<Vec<Outgoing>>, Option<usize>) {
-    let mut readable = Vec::with_capacity(records.len());
-    for (index, record) in records.iter().enumerate() {
-        match outgoing(&record.change) {
-            Ok(events) => readable.push(events),
-            Err(error) => {
-                let cause = cause_chain(&error).join(": ");
-                let record = record.change.sequence_number.as_deref();
-                tracing::error!(
-                    record,
-                    cause,
-                    error_name = "OutboxUnreadable",
-                    "record not readable"
-                );
-                return (readable, Some(index));
-            }
-        }
-    }
-    (readable, None)
+fn log_unreadable(change: &StreamRecord, unreadable: &Unreadable) {
+    tracing::error!(
+        record = change.sequence_number.as_deref(),
+        order_id = unreadable.order_id,
+        from = unreadable.from,
+        cause = cause_chain(&unreadable.error).join(": "),
+        error_name = "OutboxUnreadable",
+        "an event and those behind it wait"
+    );
 }
 
 /// An empty response means success. A failure without a sequence number fails

@@ -13,6 +13,29 @@ pub struct Outgoing {
     pub body: String,
 }
 
+/// What a change of an order brought.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The events that it added, oldest first, as far as the timeline can be read.
+    pub events: Vec<Outgoing>,
+    /// Where the timeline cannot be read further. Events behind that place wait
+    /// for it, also those that later changes add.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// The first place of a timeline that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The key of the order's item.
+    pub order_id: String,
+    /// The sequence number of the event there.
+    pub from: usize,
+    /// Whether this change brought it, and not an earlier one.
+    pub is_new: bool,
+    /// What is wrong with it.
+    pub error: UnreadableOutbox,
+}
+
 /// A record's timeline is not what this system writes.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableOutbox {
@@ -24,25 +47,56 @@ pub enum UnreadableOutbox {
     Entry(#[from] ContractError),
 }
 
-/// The events that a change of an order brought, oldest first.
+/// The events that a change of an order brought.
 ///
 /// A change that added none, or a removal, brings none.
-///
-/// # Errors
-/// [`UnreadableOutbox`] where the item was not written by this system.
-pub fn outgoing(change: &StreamRecord) -> Result<Vec<Outgoing>, UnreadableOutbox> {
-    let before = timeline(&change.old_image)?.len();
-    let after = timeline(&change.new_image)?;
-    let removed = change.new_image.is_empty();
-    if after.len() < before && !removed {
+pub fn outgoing(change: &StreamRecord) -> Outbox {
+    let mut outbox = Outbox::default();
+    let unreadable = |from, is_new, error| Unreadable {
+        order_id: order_id(&change.keys),
+        from,
+        is_new,
+        error,
+    };
+    let (before, after) = match timelines(change) {
+        Ok((before, after)) => (before.len(), after),
+        Err(error) => {
+            outbox.unreadable = Some(unreadable(1, true, error));
+            return outbox;
+        }
+    };
+    for (index, entry) in after.iter().enumerate() {
+        match read(entry) {
+            Ok(event) if index >= before => outbox.events.push(number(event, index + 1)),
+            Ok(_) => {}
+            Err(error) => {
+                outbox.unreadable = Some(unreadable(index + 1, index >= before, error));
+                break;
+            }
+        }
+    }
+    outbox
+}
+
+fn order_id(keys: &Item) -> String {
+    match keys.get("orderId") {
+        Some(AttributeValue::S(id)) => id.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The timeline before and after.
+fn timelines(
+    change: &StreamRecord,
+) -> Result<(&[AttributeValue], &[AttributeValue]), UnreadableOutbox> {
+    if change.new_image.is_empty() {
+        return Ok((&[], &[]));
+    }
+    let (before, after) = (timeline(&change.old_image)?, timeline(&change.new_image)?);
+    if after.len() < before.len() {
         return Err(UnreadableOutbox::Timeline);
     }
-    after
-        .iter()
-        .enumerate()
-        .skip(before)
-        .map(|(index, entry)| read(index, entry))
-        .collect()
+    Ok((before, after))
 }
 
 fn timeline(image: &Item) -> Result<&[AttributeValue], UnreadableOutbox> {
@@ -53,14 +107,17 @@ fn timeline(image: &Item) -> Result<&[AttributeValue], UnreadableOutbox> {
     }
 }
 
-fn read(index: usize, entry: &AttributeValue) -> Result<Outgoing, UnreadableOutbox> {
+fn read(entry: &AttributeValue) -> Result<Envelope, UnreadableOutbox> {
     let AttributeValue::S(text) = entry else {
         return Err(UnreadableOutbox::Timeline);
     };
-    let mut event = Envelope::parse(text)?;
-    event.sequence = u32::try_from(index + 1).ok();
-    Ok(Outgoing {
+    Ok(Envelope::parse(text)?)
+}
+
+fn number(mut event: Envelope, place: usize) -> Outgoing {
+    event.sequence = u32::try_from(place).ok();
+    Outgoing {
         order_id: event.order.to_string(),
         body: event.to_json(),
-    })
+    }
 }

@@ -9,6 +9,7 @@ mod audit;
 mod bus;
 mod dead_letters;
 mod describe;
+mod held;
 mod journal;
 mod orders;
 mod people;
@@ -22,6 +23,7 @@ pub use audit::{AuditEntry, AuditTrail};
 pub use bus::{Bus, Delivery};
 pub use dead_letters::{DeadLetters, QueueReport, Sample};
 pub use describe::describe;
+pub use held::{HeldOrder, HeldOrders};
 pub use journal::{
     CommitError, Completion, Completions, OrderChange, Reserve, StepJournal, StockJournal,
     StockMove,

@@ -305,7 +305,8 @@ async fn relay(sim: Sim, lane: usize) {
             environment: environment.clone(),
             consumer: "saga",
         };
-        let relay = Relay::new(ports, Failures::BySequence);
+        let clock = environment.clock;
+        let relay = Relay::new(ports.clone(), ports, clock, Failures::BySequence);
         let event = stream_event(&sim, &waiting[..most]);
         let done = invoke(
             &sim,

@@ -24,10 +24,10 @@ use idempotency::{
 use message_worker::{Attribute, FailureRecord, Operation as QueueOperation, Queue, QueueError};
 use ports::{
     Acceptance, Accepted, Answer, Answered, AuditEntry, AuditTrail, Bus, CancelRequest,
-    ChargeRequest, CommitError, Completion, Completions, DeadLetters, Delivery, Notice,
-    OrderChange, OrderReader, OrderRecord, OrderStore, PaymentProvider, People, ProviderError,
-    QueueReport, RefundRequest, Reserve, SagaStart, Sagas, ShipRequest, StepJournal, StockJournal,
-    TaskAnswers, Unavailable, Warehouse,
+    ChargeRequest, CommitError, Completion, Completions, DeadLetters, Delivery, HeldOrder,
+    HeldOrders, Notice, OrderChange, OrderReader, OrderRecord, OrderStore, PaymentProvider, People,
+    ProviderError, QueueReport, RefundRequest, Reserve, SagaStart, Sagas, ShipRequest, StepJournal,
+    StockJournal, TaskAnswers, Unavailable, Warehouse,
 };
 use tokio::time::sleep;
 
@@ -516,6 +516,15 @@ impl Bus for Ports {
         let sim = self.sim.clone();
         let effect = async move { Ok(bus::publish_batch(&sim, &bodies)) };
         self.call("publish", about, effect).await
+    }
+}
+
+/// No entry of a timeline is unreadable here: an order that is held lacks events at rest.
+impl HeldOrders for Ports {
+    async fn report(&self, order: &HeldOrder) -> Result<(), Unavailable> {
+        let (world, held) = (self.sim.world().clone(), order.clone());
+        let effect = async move { world.report(&held).await };
+        self.call("hold-order", &order.order_id, effect).await
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Operation {
     Answer,
     /// `Bus::publish`
     Publish,
+    /// `HeldOrders::report`
+    HoldOrder,
     /// `Sagas::start`
     StartSaga,
     /// `AuditTrail::append`

@@ -3,8 +3,8 @@
 use contracts::TaskToken;
 use domain::OrderId;
 use ports::{
-    Answer, Answered, AuditEntry, AuditTrail, Bus, DeadLetters, Delivery, Notice, People,
-    QueueReport, SagaStart, Sagas, TaskAnswers, Unavailable,
+    Answer, Answered, AuditEntry, AuditTrail, Bus, DeadLetters, Delivery, HeldOrder, HeldOrders,
+    Notice, People, QueueReport, SagaStart, Sagas, TaskAnswers, Unavailable,
 };
 
 use crate::faults::Operation;
@@ -24,6 +24,11 @@ impl World {
     /// The messages that the bus took.
     pub fn published(&self) -> Vec<String> {
         self.state().published.clone()
+    }
+
+    /// The orders whose events are held back.
+    pub fn held(&self) -> Vec<HeldOrder> {
+        self.state().held.clone()
     }
 
     /// The sagas that were started, with their input.
@@ -71,6 +76,16 @@ impl Bus for World {
             let texts = messages.iter().map(|message| (*message).to_owned());
             state.published.extend(texts);
             Ok(messages.iter().map(|_| Delivery::Published).collect())
+        })
+        .await
+    }
+}
+
+impl HeldOrders for World {
+    async fn report(&self, order: &HeldOrder) -> Result<(), Unavailable> {
+        self.call(Operation::HoldOrder, |state| {
+            state.held.push(order.clone());
+            Ok(())
         })
         .await
     }

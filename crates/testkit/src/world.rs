@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use domain::stock::StockLevel;
 use domain::{OrderId, Sku};
 use idempotency::{Key, Record};
-use ports::{Answer, AuditEntry, Notice, QueueReport, StockMove};
+use ports::{Answer, AuditEntry, HeldOrder, Notice, QueueReport, StockMove};
 
 use crate::clock::VirtualClock;
 use crate::failures::Kept;
@@ -34,6 +34,7 @@ pub(crate) struct State {
     pub(crate) answers: Vec<(String, Answer)>,
     pub(crate) stale: BTreeSet<String>,
     pub(crate) published: Vec<String>,
+    pub(crate) held: Vec<HeldOrder>,
     pub(crate) sagas: BTreeMap<OrderId, String>,
     pub(crate) trail: Vec<AuditEntry>,
     pub(crate) notices: Vec<Notice>,

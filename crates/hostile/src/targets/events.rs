@@ -50,7 +50,8 @@ fn check_stream(input: &[u8]) -> Verdict {
     };
     in_runtime(async {
         let world = World::new();
-        let relay = Relay::new(world.clone(), Failures::BySequence);
+        let (bus, held) = (world.clone(), world.clone());
+        let relay = Relay::new(bus, held, world.clock(), Failures::BySequence);
         let response = relay.relay(&event).await.unwrap();
         for body in world.published() {
             let event = Envelope::parse(&body).unwrap();

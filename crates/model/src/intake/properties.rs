@@ -8,12 +8,13 @@ use aws_lambda_events::event::dynamodb::Event as StreamEvent;
 use contracts::EventMessage;
 use domain::OrderStatus;
 use outbox_relay::{Failures, Relay};
-use ports::{Bus, Delivery, Unavailable};
+use ports::{Bus, Delivery, HeldOrder, HeldOrders, Unavailable};
 use serde_json::{Value, json};
 use stateright::Property;
 
 use super::{Answer, Intake, Moment};
 use crate::explored::{Part, all_hold};
+use crate::worker::Still;
 
 /// What intake promises.
 pub const INTAKE: &str = "An idempotency key makes one order, with the same answer to each repetition, and a 202 means that the order is stored.";
@@ -172,6 +173,13 @@ impl Bus for &Taken {
     }
 }
 
+impl HeldOrders for &Taken {
+    /// What is held is not published, and that is noticed.
+    async fn report(&self, _order: &HeldOrder) -> Result<(), Unavailable> {
+        Ok(())
+    }
+}
+
 /// What the real relay publishes of the stream's record of an item that is new.
 #[allow(
     clippy::expect_used,
@@ -187,7 +195,7 @@ fn publish(item: &Value) -> Vec<String> {
     }]});
     let event: StreamEvent = serde_json::from_value(event).expect("the event is one of DynamoDB");
     let taken = Taken::default();
-    let relay = Relay::new(&taken, Failures::BySequence);
+    let relay = Relay::new(&taken, &taken, Still, Failures::BySequence);
     // What it could not read is not published, and that is noticed.
     let relaying = pin!(relay.relay(&event));
     let mut context = Context::from_waker(Waker::noop());
