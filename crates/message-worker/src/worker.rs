@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
@@ -19,6 +18,7 @@ use crate::outcome::Outcome;
 use crate::queue::Queue;
 use crate::record::{Limits, Record};
 use crate::routes::{Route, Routes};
+use crate::turns::Turns;
 
 /// How a worker treats its messages. Begin with [`Config::new`] and change what differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,11 +171,13 @@ impl<Q: Queue, H: Handler, O: Observer> Worker<Q, H, O> {
 
     /// Runs as many lanes at a time as the configuration allows.
     async fn run_lanes(&self, lanes: Vec<Vec<Delivery>>, limits: Limits) -> Vec<Finished> {
-        let mut waiting = lanes.into_iter().map(|lane| self.run_lane(lane, limits));
+        let turns = Turns::default();
+        let run = |lane| turns.of(self.run_lane(lane, limits));
+        let mut waiting = lanes.into_iter().map(run);
         let mut running = FuturesUnordered::new();
         running.extend(waiting.by_ref().take(self.config.concurrency.get()));
         let mut finished = Vec::new();
-        while let Some(lane) = running.next().await {
+        while let Some(lane) = turns.next(&mut running).await {
             finished.extend(lane);
             running.extend(waiting.next());
         }
