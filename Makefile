@@ -24,10 +24,10 @@ EMULATOR_TOOLS := .local/emulator/.installed
 CHECKOV_TOOLS := .local/checkov/.installed
 ENVIRONMENT := .local/emulator/bin/python infra/local/environment.py
 # Cargo compiles a dependency once for each set of features that the named
-# packages together ask of it. So the packages are always named in one of three
-# groups: each function by itself (by sam), the programs, and all of it for tests.
-PROGRAMS := --package waybill --package waybill-tests
+# packages together ask of it. So the packages are always named in one of two
+# groups: each function by itself (by sam), and all of it.
 ALL := --workspace --all-features
+PROGRAMS := $(ALL) --bin waybill $(addprefix --bin ,$(basename $(notdir $(wildcard tests/src/bin/*))))
 TOOLS_FIRST := PATH="$(CURDIR)/.local/sam/bin:$(CURDIR)/.local/cargo/bin:$$PATH"
 
 .PHONY: help setup up down demo chaos bench profile cost growth check-cost test fmt lint check-template deny advisories unit e2e model simulate soak deploy watch invoke clean mutants mutants-deployed mutants-cargo check-mutants fuzz check-api
