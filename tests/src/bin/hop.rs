@@ -61,6 +61,11 @@ impl Hop {
         });
         let item = HashMap::from([
             ("orderId".to_owned(), AttributeValue::S(id.clone())),
+            // The saga completes no order that no customer placed.
+            (
+                "customerId".to_owned(),
+                AttributeValue::S("growth".to_owned()),
+            ),
             (
                 "status".to_owned(),
                 AttributeValue::S("accepted".to_owned()),
