@@ -19,7 +19,6 @@ mod routes;
 pub mod sqs;
 #[cfg(feature = "tower")]
 pub mod tower;
-mod turns;
 mod worker;
 
 pub use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};

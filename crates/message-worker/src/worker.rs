@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
@@ -18,7 +19,6 @@ use crate::outcome::Outcome;
 use crate::queue::Queue;
 use crate::record::{Limits, Record};
 use crate::routes::{Route, Routes};
-use crate::turns::Turns;
 
 /// How a worker treats its messages. Begin with [`Config::new`] and change what differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,13 +171,11 @@ impl<Q: Queue, H: Handler, O: Observer> Worker<Q, H, O> {
 
     /// Runs as many lanes at a time as the configuration allows.
     async fn run_lanes(&self, lanes: Vec<Vec<Delivery>>, limits: Limits) -> Vec<Finished> {
-        let turns = Turns::default();
-        let run = |lane| turns.of(self.run_lane(lane, limits));
-        let mut waiting = lanes.into_iter().map(run);
+        let mut waiting = lanes.into_iter().map(|lane| self.run_lane(lane, limits));
         let mut running = FuturesUnordered::new();
         running.extend(waiting.by_ref().take(self.config.concurrency.get()));
         let mut finished = Vec::new();
-        while let Some(lane) = turns.next(&mut running).await {
+        while let Some(lane) = running.next().await {
             finished.extend(lane);
             running.extend(waiting.next());
         }
