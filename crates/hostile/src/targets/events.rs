@@ -43,7 +43,8 @@ pub(super) const CIRCUIT: Target = Target {
     },
 };
 
-/// All of the batch is published, or the first that is not is named.
+/// All of the batch is published, or the first that is not is named, or people hear
+/// whose events are held, and why, without what is in them.
 fn check_stream(input: &[u8]) -> Verdict {
     let Ok(event) = serde_json::from_slice::<Event>(input) else {
         return Verdict::Refused;
@@ -56,6 +57,9 @@ fn check_stream(input: &[u8]) -> Verdict {
         for body in world.published() {
             let event = Envelope::parse(&body).unwrap();
             assert!(event.sequence.is_some_and(|number| number > 0), "{body}");
+        }
+        for order in world.held() {
+            check_refusal(&order.cause);
         }
         match response.batch_item_failures.as_slice() {
             [] => Verdict::Accepted,
