@@ -1,24 +1,30 @@
-//! The requests that are made for every message, at half the price.
+//! The requests that are made for every message, at a fraction of the price.
 //!
 //! The SDK's clients put some twenty interceptors around each request, for metrics, for
 //! features of endpoints and of user agents, and resolve the endpoint anew each time. For
-//! a worker that was most of its CPU. A [`Call`] goes through the SDK's own orchestrator,
-//! with the SDK's own serializers, types, errors, signer, retries and time limits, and with
-//! no more around them than is needed here (`docs/decisions/0014-calls.md`).
+//! a worker that was most of its CPU. A [`Call`] makes its first attempt by itself, of the
+//! SDK's own serializers, signer, HTTP client and types. Nearly all calls end there. Where
+//! one does not, the SDK's orchestrator is given what came of the attempt, and goes on with
+//! its own rules for what is repeated, and when (`docs/decisions/0014-calls.md`).
+
+mod first;
+mod resumed;
+mod sign;
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
 
+use aws_credential_types::Credentials;
 use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
-use aws_runtime::recursion_detection::RecursionDetectionInterceptor;
 use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
-use aws_sdk_dynamodb::operation::put_item::{self, PutItem, PutItemInput};
+use aws_sdk_dynamodb::operation::put_item::{self, PutItem, PutItemError, PutItemInput};
 use aws_sdk_dynamodb::operation::transact_write_items::{
-    self, TransactWriteItems, TransactWriteItemsInput,
+    self, TransactWriteItems, TransactWriteItemsError, TransactWriteItemsInput,
 };
 use aws_sdk_dynamodb::types::TransactWriteItem;
-use aws_sdk_sfn::operation::send_task_success::{self, SendTaskSuccess};
+use aws_sdk_sfn::operation::send_task_success::{self, SendTaskSuccess, SendTaskSuccessError};
 use aws_smithy_runtime::client::defaults::{DefaultPluginParams, default_retry_config_plugin_v2};
 use aws_smithy_runtime::client::http::connection_poisoning::ConnectionPoisoningInterceptor;
 use aws_smithy_runtime::client::identity::IdentityCache;
@@ -26,6 +32,7 @@ use aws_smithy_runtime::client::orchestrator;
 use aws_smithy_runtime::client::retries::classifiers::{
     HttpStatusCodeClassifier, ModeledAsRetryableClassifier, TransientErrorClassifier,
 };
+use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
@@ -37,7 +44,7 @@ use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeTransmitInterceptorContextMut, Input,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::runtime_components::{
     RuntimeComponents, RuntimeComponentsBuilder,
@@ -51,11 +58,17 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::ProvideErrorKind;
 use aws_types::region::SigningRegion;
 use aws_types::{SdkConfig, SigningName};
+use http::Uri;
 use idempotency::{BoxedPut, OwnerToken, SendPut};
+use tokio::time::Instant;
+
+use self::first::{Attempt, FirstAttempts};
+use self::sign::Signer;
 
 /// One operation of one service, ready to be called. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Call<O> {
+    first: Arc<FirstAttempts>,
     plugins: RuntimePlugins,
     operation: PhantomData<fn() -> O>,
 }
@@ -78,13 +91,17 @@ pub trait Operation: RuntimePlugin + Default + 'static {
     /// # Errors
     /// Where the region or the address makes no endpoint.
     fn endpoint(region: &str, url: Option<&str>) -> Result<RulesOfEndpoint, BoxError>;
+
+    /// Whether it is an answer like another: a condition that does not hold, which
+    /// the same request would meet again.
+    fn is_answer(error: &Self::Error) -> bool;
 }
 
 /// What finds an endpoint, and what it is found by.
 pub type RulesOfEndpoint = (SharedEndpointResolver, EndpointResolverParams);
 
 macro_rules! operation {
-    ($operation:ty, $module:ident::{$input:ident, $output:ident, $error:ident}, $sdk:ident, $service:literal) => {
+    ($operation:ty, $module:ident::{$input:ident, $output:ident, $error:ident}, $sdk:ident, $service:literal, $answers:pat) => {
         impl Operation for $operation {
             type Input = $module::$input;
             type Output = $module::$output;
@@ -101,22 +118,36 @@ macro_rules! operation {
                 let resolver = DefaultResolver::new().into_shared_resolver();
                 Ok((resolver, EndpointResolverParams::new(params)))
             }
+
+            fn is_answer(error: &Self::Error) -> bool {
+                matches!(error, $answers)
+            }
         }
     };
 }
 
-operation!(PutItem, put_item::{PutItemInput, PutItemOutput, PutItemError}, aws_sdk_dynamodb, "dynamodb");
+operation!(
+    PutItem,
+    put_item::{PutItemInput, PutItemOutput, PutItemError},
+    aws_sdk_dynamodb,
+    "dynamodb",
+    PutItemError::ConditionalCheckFailedException(_)
+);
 operation!(
     TransactWriteItems,
     transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput, TransactWriteItemsError},
     aws_sdk_dynamodb,
-    "dynamodb"
+    "dynamodb",
+    TransactWriteItemsError::TransactionCanceledException(_)
 );
 operation!(
     SendTaskSuccess,
     send_task_success::{SendTaskSuccessInput, SendTaskSuccessOutput, SendTaskSuccessError},
     aws_sdk_sfn,
-    "states"
+    "states",
+    SendTaskSuccessError::TaskTimedOut(_)
+        | SendTaskSuccessError::TaskDoesNotExist(_)
+        | SendTaskSuccessError::InvalidToken(_)
 );
 
 /// What a call comes to.
@@ -129,19 +160,25 @@ impl<O: Operation> Call<O> {
     /// # Errors
     /// Where it lacks the region, the credentials or the HTTP client, or where they make
     /// no endpoint.
-    pub fn new(config: &SdkConfig, identity: Identity) -> Result<Self, BoxError> {
+    pub fn new(config: &SdkConfig, credentials: &Credentials) -> Result<Self, BoxError> {
+        let region = config.region().ok_or("no region")?;
+        config.endpoint_url().map(Address::of).transpose()?;
+        let endpoint = EndpointOnce::new(O::endpoint(region.as_ref(), config.endpoint_url())?);
         let operation = O::default()
             .config()
             .ok_or("the operation has no configuration")?;
         let operation = StaticRuntimePlugin::new().with_config(operation);
         let own = StaticRuntimePlugin::new()
             .with_config(settings::<O>(config)?)
-            .with_runtime_components(components::<O>(config, identity)?);
+            .with_runtime_components(components::<O>(config, credentials, &endpoint)?);
+        let plugins = RuntimePlugins::new()
+            .with_client_plugins(retries::<O>())
+            .with_client_plugin(own)
+            .with_client_plugin(operation);
+        let signer = Signer::new(credentials.clone(), region.to_string(), O::SERVICE);
         Ok(Self {
-            plugins: RuntimePlugins::new()
-                .with_client_plugins(retries::<O>())
-                .with_client_plugin(own)
-                .with_client_plugin(operation),
+            first: Arc::new(FirstAttempts::new(config, signer, endpoint, &plugins)?),
+            plugins,
             operation: PhantomData,
         })
     }
@@ -150,18 +187,62 @@ impl<O: Operation> Call<O> {
     ///
     /// # Errors
     /// As the SDK's client does.
-    #[allow(
-        clippy::expect_used,
-        reason = "the types are those of the operation's own plugin"
-    )]
     pub async fn send(&self, input: O::Input) -> Called<O> {
-        let input = Input::erase(input);
-        let output = orchestrator::invoke(O::SERVICE, O::NAME, input, &self.plugins).await;
-        let output = output.map_err(|error| {
-            error.map_service_error(|error| error.downcast().expect("the operation's error"))
-        })?;
-        Ok(output.downcast().expect("the operation's output"))
+        let began = Instant::now();
+        let request = self.first.request(Input::erase(input));
+        let request = request.map_err(SdkError::construction_failure)?;
+        let again = request.try_clone();
+        match self.settle(self.first.make(request).await) {
+            ControlFlow::Break(called) => called,
+            ControlFlow::Continue(attempt) => {
+                let again = again.ok_or("a body that cannot be sent again");
+                let again = again.map_err(SdkError::construction_failure)?;
+                self.go_on(again, attempt, began).await
+            }
+        }
     }
+
+    /// Ends the call, unless the attempt failed so that another one may help.
+    fn settle(&self, attempt: Attempt) -> ControlFlow<Called<O>, Attempt> {
+        let Attempt {
+            outcome: Ok(response),
+            connection,
+        } = attempt
+        else {
+            return ControlFlow::Continue(attempt);
+        };
+        match self.first.read(&response) {
+            Ok(output) => ControlFlow::Break(Ok(expected(output.downcast()))),
+            Err(Some(error)) if error.downcast_ref().is_some_and(O::is_answer) => {
+                let error = expected(error.downcast());
+                ControlFlow::Break(Err(SdkError::service_error(error, response)))
+            }
+            Err(_) => ControlFlow::Continue(Attempt {
+                outcome: Ok(response),
+                connection,
+            }),
+        }
+    }
+
+    /// The rest, as the SDK's client would go on.
+    async fn go_on(&self, request: HttpRequest, attempt: Attempt, began: Instant) -> Called<O> {
+        let resumed = self.first.resume(attempt, began);
+        let plugins = self.plugins.clone().with_operation_plugin(resumed);
+        let input = Input::erase(request);
+        let output = orchestrator::invoke(O::SERVICE, O::NAME, input, &plugins).await;
+        let output =
+            output.map_err(|error| error.map_service_error(|error| expected(error.downcast())))?;
+        Ok(expected(output.downcast()))
+    }
+}
+
+/// A type that the operation's own plugin chose.
+#[allow(
+    clippy::expect_used,
+    reason = "the types are those of the operation's own plugin"
+)]
+fn expected<T, E: Debug>(downcast: Result<T, E>) -> T {
+    downcast.expect("the operation's type")
 }
 
 /// The two requests that a step makes of its tables. Cheap to clone.
@@ -176,10 +257,10 @@ impl DynamoCalls {
     ///
     /// # Errors
     /// As [`Call::new`].
-    pub fn new(config: &SdkConfig, identity: &Identity) -> Result<Self, BoxError> {
+    pub fn new(config: &SdkConfig, credentials: &Credentials) -> Result<Self, BoxError> {
         Ok(Self {
-            put: Call::new(config, identity.clone())?,
-            transact: Call::new(config, identity.clone())?,
+            put: Call::new(config, credentials)?,
+            transact: Call::new(config, credentials)?,
         })
     }
 
@@ -204,13 +285,21 @@ impl SendPut for DynamoCalls {
     }
 }
 
-/// The strategy, and the budget that all calls to a service share.
+/// The strategy, without the budget of the clients: it grows with each success, and of
+/// those that follow a first attempt it never hears.
 fn retries<O: Operation>() -> Option<SharedRuntimePlugin> {
     let params = DefaultPluginParams::new()
         .with_retry_partition_name(O::SERVICE)
         .with_behavior_version(BehaviorVersion::latest())
         .with_is_aws_sdk(true);
     default_retry_config_plugin_v2(&params)
+}
+
+/// A budget of the same size that grows with time: where all of it is used up, an attempt
+/// is repeated every half second, or every second where the first one got no answer.
+fn budget<O: Operation>() -> RetryPartition {
+    let tokens = TokenBucket::builder().refill_rate(10.0).build();
+    RetryPartition::custom(O::NAME).token_bucket(tokens).build()
 }
 
 fn settings<O: Operation>(config: &SdkConfig) -> Result<FrozenLayer, BoxError> {
@@ -221,56 +310,91 @@ fn settings<O: Operation>(config: &SdkConfig) -> Result<FrozenLayer, BoxError> {
     layer.store_put(EndpointResolverParams::new(()));
     layer.store_put(config.timeout_config().ok_or("no time limits")?.clone());
     layer.store_put(config.retry_config().ok_or("no retries")?.clone());
+    layer.store_put(budget::<O>());
     Ok(layer.freeze())
 }
 
 fn components<O: Operation>(
     config: &SdkConfig,
-    identity: Identity,
+    credentials: &Credentials,
+    endpoint: &EndpointOnce,
 ) -> Result<RuntimeComponentsBuilder, BoxError> {
-    let region = config.region().ok_or("no region")?;
-    let (resolver, params) = O::endpoint(region.as_ref(), config.endpoint_url())?;
-    let endpoint = ResolvedOnce {
-        resolver,
-        params,
-        endpoint: OnceLock::new(),
-    };
     let signed = StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]);
     Ok(RuntimeComponentsBuilder::new("calls")
         .with_http_client(Some(config.http_client().ok_or("no HTTP client")?))
         .with_sleep_impl(Some(config.sleep_impl().ok_or("no timer")?))
         .with_time_source(Some(config.time_source().ok_or("no clock")?))
-        .with_endpoint_resolver(Some(endpoint))
+        .with_endpoint_resolver(Some(endpoint.clone()))
         .with_auth_scheme_option_resolver(Some(signed))
         .with_auth_scheme(SigV4AuthScheme::new())
         .with_identity_cache(Some(IdentityCache::no_cache()))
-        .with_identity_resolver(SCHEME_ID, Fixed(identity))
+        .with_identity_resolver(SCHEME_ID, Fixed(credentials.clone().into()))
         .with_interceptor(ConnectionPoisoningInterceptor::new())
-        .with_interceptor(RecursionDetectionInterceptor::new())
-        .with_interceptor(UserAgent)
+        .with_interceptor(AddHeaders)
         .with_retry_classifier(TransientErrorClassifier::<O::Error>::new())
         .with_retry_classifier(ModeledAsRetryableClassifier::<O::Error>::new())
         .with_retry_classifier(AwsErrorCodeClassifier::<O::Error>::new())
         .with_retry_classifier(HttpStatusCodeClassifier::default()))
 }
 
-/// The endpoint depends on nothing that changes between two calls.
+/// The endpoint, which depends on nothing that changes between two requests. It is found
+/// with the first one.
+#[derive(Debug, Clone)]
+struct EndpointOnce(Arc<(RulesOfEndpoint, OnceLock<Found>)>);
+
+/// An endpoint, in the form that the SDK has for it and in the one that requests need.
 #[derive(Debug)]
-struct ResolvedOnce {
-    resolver: SharedEndpointResolver,
-    params: EndpointResolverParams,
-    endpoint: OnceLock<Endpoint>,
+struct Found {
+    endpoint: Endpoint,
+    address: Address,
 }
 
-impl ResolveEndpoint for ResolvedOnce {
-    fn resolve_endpoint<'a>(&'a self, _: &'a EndpointResolverParams) -> EndpointFuture<'a> {
-        if let Some(endpoint) = self.endpoint.get() {
-            return EndpointFuture::ready(Ok(endpoint.clone()));
+/// Where requests go to.
+#[derive(Debug)]
+struct Address {
+    uri: Uri,
+    /// With its port, unless that is the usual one: as in the header.
+    host: String,
+}
+
+impl EndpointOnce {
+    fn new(rules: RulesOfEndpoint) -> Self {
+        Self(Arc::new((rules, OnceLock::new())))
+    }
+
+    async fn find(&self) -> Result<&Found, BoxError> {
+        let ((resolver, params), found) = &*self.0;
+        if let Some(found) = found.get() {
+            return Ok(found);
         }
-        EndpointFuture::new(async move {
-            let found = self.resolver.resolve_endpoint(&self.params).await?;
-            Ok(self.endpoint.get_or_init(|| found).clone())
-        })
+        let endpoint = resolver.resolve_endpoint(params).await?;
+        let address = Address::of(endpoint.url())?;
+        Ok(found.get_or_init(|| Found { endpoint, address }))
+    }
+}
+
+impl Address {
+    fn of(url: &str) -> Result<Self, BoxError> {
+        let uri: Uri = url.parse()?;
+        if uri.path() != "/" || uri.query().is_some() {
+            return Err("an AWS endpoint with a path".into());
+        }
+        let host = uri.host().ok_or("an AWS endpoint without a host")?;
+        let usual = match uri.scheme_str() {
+            Some("https") => 443,
+            _ => 80,
+        };
+        let host = match uri.port_u16() {
+            Some(port) if port != usual => format!("{host}:{port}"),
+            _ => host.to_owned(),
+        };
+        Ok(Self { uri, host })
+    }
+}
+
+impl ResolveEndpoint for EndpointOnce {
+    fn resolve_endpoint<'a>(&'a self, _: &'a EndpointResolverParams) -> EndpointFuture<'a> {
+        EndpointFuture::new(async move { Ok(self.find().await?.endpoint.clone()) })
     }
 }
 
@@ -288,13 +412,13 @@ impl ResolveIdentity for Fixed {
     }
 }
 
-/// Says who calls: CloudTrail shows it.
+/// The headers of the first attempt, for those that follow it.
 #[derive(Debug)]
-struct UserAgent;
+struct AddHeaders;
 
-impl Intercept for UserAgent {
+impl Intercept for AddHeaders {
     fn name(&self) -> &'static str {
-        "UserAgent"
+        "AddHeaders"
     }
 
     fn modify_before_signing(
@@ -303,11 +427,7 @@ impl Intercept for UserAgent {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let name = concat!("waybill/", env!("CARGO_PKG_VERSION"), " lang/rust");
-        context
-            .request_mut()
-            .headers_mut()
-            .insert("user-agent", name);
+        first::add_headers(context.request_mut().headers_mut());
         Ok(())
     }
 }

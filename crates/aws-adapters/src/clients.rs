@@ -9,7 +9,6 @@ use aws_sdk_sfn::operation::send_task_success::SendTaskSuccess;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -22,7 +21,7 @@ use crate::environment::{Environment, EnvironmentError};
 #[derive(Debug, Clone)]
 pub struct Clients {
     config: SdkConfig,
-    identity: Identity,
+    credentials: Credentials,
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
 }
 
@@ -54,7 +53,7 @@ impl Clients {
         config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL"));
         Ok(Self {
             config: config.build(),
-            identity: credentials.into(),
+            credentials,
             dynamodb: OnceLock::new(),
         })
     }
@@ -71,7 +70,7 @@ impl Clients {
     /// # Errors
     /// [`EnvironmentError`] where region and endpoint make no address.
     pub fn dynamodb_calls(&self) -> Result<DynamoCalls, EnvironmentError> {
-        DynamoCalls::new(&self.config, &self.identity).map_err(|_| NO_ADDRESS)
+        DynamoCalls::new(&self.config, &self.credentials).map_err(|_| NO_ADDRESS)
     }
 
     /// The answer to Step Functions that is given for every message.
@@ -79,7 +78,7 @@ impl Clients {
     /// # Errors
     /// [`EnvironmentError`] where region and endpoint make no address.
     pub fn task_success(&self) -> Result<Call<SendTaskSuccess>, EnvironmentError> {
-        Call::new(&self.config, self.identity.clone()).map_err(|_| NO_ADDRESS)
+        Call::new(&self.config, &self.credentials).map_err(|_| NO_ADDRESS)
     }
 
     /// SNS.
@@ -122,7 +121,7 @@ impl Clients {
 /// All else that a call needs is always there.
 const NO_ADDRESS: EnvironmentError = EnvironmentError::Wrong {
     name: "AWS_REGION",
-    wanted: "a region, and AWS_ENDPOINT_URL, where it is set, an address",
+    wanted: "a region, and AWS_ENDPOINT_URL, where it is set, an address without a path",
 };
 
 /// All attempts of one call end before the shortest time-out of a function (10 s),

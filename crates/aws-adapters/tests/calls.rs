@@ -6,8 +6,11 @@
 )]
 
 use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_adapters::{Call, DynamoCalls, Operation};
 use aws_credential_types::Credentials;
@@ -18,7 +21,7 @@ use aws_sdk_dynamodb::operation::put_item::{PutItem, PutItemError, PutItemInput}
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use aws_sdk_sfn::operation::send_task_success::{SendTaskSuccess, SendTaskSuccessInput};
 use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_async::time::{SystemTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
@@ -36,6 +39,16 @@ use serde_json::{Value, json};
 struct Service {
     answers: Arc<Mutex<VecDeque<(u16, String)>>>,
     requests: Arc<Mutex<Vec<Asked>>>,
+}
+
+/// A clock that is set by hand, in seconds since 1970.
+#[derive(Debug, Clone)]
+struct HandClock(Arc<AtomicU64>);
+
+impl TimeSource for HandClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +112,7 @@ impl Service {
     }
 
     fn call<O: Operation>(&self, region: &str, url: Option<&str>) -> Call<O> {
-        Call::new(&self.config(region, url), credentials().into()).unwrap()
+        Call::new(&self.config(region, url), &credentials()).unwrap()
     }
 
     fn asked(&self) -> Vec<Asked> {
@@ -130,7 +143,7 @@ async fn a_call_asks_what_the_sdks_client_asks() {
         .send()
         .await
         .unwrap();
-    let call: Call<PutItem> = Call::new(&config, credentials().into()).unwrap();
+    let call: Call<PutItem> = Call::new(&config, &credentials()).unwrap();
     call.send(put()).await.unwrap();
 
     let asked = service.asked();
@@ -181,11 +194,18 @@ async fn each_service_is_asked_where_the_rules_of_the_sdk_say() {
     check(&service, "http://127.0.0.1:4566/");
 }
 
+#[test]
+fn an_address_with_a_path_is_refused_at_the_start() {
+    let config = Service::default().config("eu-central-1", Some("http://127.0.0.1:4566/aws"));
+    let refused = Call::<PutItem>::new(&config, &credentials()).unwrap_err();
+    assert_eq!(refused.to_string(), "an AWS endpoint with a path");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_transaction_whose_answer_was_lost_is_repeated_with_the_same_token() {
     let service = Service::answering(&[(500, json!({})), (200, json!({})), (200, json!({}))]);
     let config = service.config("eu-central-1", None);
-    let calls = DynamoCalls::new(&config, &credentials().into()).unwrap();
+    let calls = DynamoCalls::new(&config, &credentials()).unwrap();
     let put = Put::builder()
         .table_name("t")
         .item("id", AttributeValue::S("a".to_owned()));
@@ -253,4 +273,117 @@ async fn a_service_that_does_not_answer_is_given_up_in_time() {
         service.asked().len() > 1,
         "an attempt ends before all time is used up"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_repeated_is_asked_as_before() {
+    let service = Service::answering(&[(503, json!({})), (200, json!({}))]);
+    let call: Call<PutItem> = service.call("eu-central-1", None);
+    call.send(put()).await.unwrap();
+    let asked = service.asked();
+    let [first, second] = asked.as_slice() else {
+        panic!("two requests, and not {asked:?}");
+    };
+    assert_eq!((&first.uri, &first.body), (&second.uri, &second.body));
+    let names = |asked: &Asked| {
+        let mut names: Vec<_> = asked.headers.iter().map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(first), names(second));
+    for (name, value) in &first.headers {
+        if !["authorization", "x-amz-date"].contains(&name.as_str()) {
+            assert_eq!(second.header(name), value, "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_keeps_failing_is_spared_and_tried_again_with_time() {
+    let answers: Vec<_> = (0..100).map(|_| (500, json!({}))).collect();
+    let service = Service::answering(&answers);
+    let clock = HandClock(Arc::new(AtomicU64::new(1_800_000_000)));
+    let config = service.config("eu-central-1", None).into_builder();
+    let config = config.time_source(clock.clone()).build();
+    let call: Call<PutItem> = Call::new(&config, &credentials()).unwrap();
+    let mut asked = Vec::new();
+    for _ in 0..30 {
+        let before = service.asked().len();
+        call.send(put()).await.unwrap_err();
+        asked.push(service.asked().len() - before);
+    }
+    assert_eq!((asked[0], asked[29]), (3, 1), "{asked:?}");
+
+    clock.0.fetch_add(2, Ordering::Relaxed);
+    let before = service.asked().len();
+    call.send(put()).await.unwrap_err();
+    assert_eq!(service.asked().len() - before, 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_an_error_and_not_repeated() {
+    let service = Service::default();
+    let garbage = (200, "{ this is not JSON".to_owned());
+    service.answers.lock().unwrap().push_back(garbage);
+    let call: Call<PutItem> = service.call("eu-central-1", None);
+    let error = call.send(put()).await.unwrap_err();
+    let SdkError::ServiceError(error) = error else {
+        panic!("as the SDK's client tells it, and not {error:?}");
+    };
+    assert!(!error.err().is_conditional_check_failed_exception());
+    assert_eq!(service.asked().len(), 1);
+}
+
+/// A server that answers its first request with an error, and tells over which of its
+/// connections each request came.
+struct Server {
+    url: String,
+    connections: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let seen = Arc::clone(&seen);
+                std::thread::spawn(move || serve(stream.unwrap(), number, &seen));
+            }
+        });
+        Self { url, connections }
+    }
+}
+
+fn serve(mut stream: TcpStream, number: usize, seen: &Mutex<Vec<usize>>) {
+    let mut request = Vec::new();
+    let mut chunk = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut chunk) {
+        request.extend_from_slice(&chunk[..count]);
+        // The end of the body.
+        if !request.ends_with(b"(id)\"}") {
+            continue;
+        }
+        request.clear();
+        let mut seen = seen.lock().unwrap();
+        seen.push(number);
+        let status = if seen.len() == 1 { 500 } else { 200 };
+        let answer = format!("HTTP/1.1 {status} -\r\nContent-Length: 2\r\n\r\n{{}}");
+        stream.write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_led_to_an_error_is_not_used_again() {
+    let server = Server::start();
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    let config = Service::default().config("eu-central-1", Some(&server.url));
+    let config = config.into_builder().http_client(http).build();
+    let call: Call<PutItem> = Call::new(&config, &credentials()).unwrap();
+    for _ in 0..3 {
+        call.send(put()).await.unwrap();
+    }
+    assert_eq!(*server.connections.lock().unwrap(), [0, 1, 1, 1]);
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::process;
+
 /// What came in.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -65,7 +67,13 @@ impl Server {
         let address = listener.local_addr()?;
         let closed = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&closed);
-        thread::spawn(move || accept(&listener, &flag, &service));
+        thread::spawn(move || {
+            // The threads of the connections inherit it, and the functions do not.
+            if let Err(error) = process::exact_timers() {
+                crate::say(&format!("  timers end late: {error}"));
+            }
+            accept(&listener, &flag, &service);
+        });
         Ok(Self { address, closed })
     }
 

@@ -48,7 +48,38 @@ pub(crate) struct Round {
     pub(crate) duplicate: Phase,
     /// With a store that takes its time.
     pub(crate) slow: Phase,
+    /// Other batches, in the order of [`SHAPES`]; empty where they are not measured.
+    pub(crate) shapes: Vec<Phase>,
     pub(crate) peak_mib: f64,
+}
+
+/// Batches unlike those of the other phases. A third of their messages comes again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) batch: usize,
+    pub(crate) latency_millis: u64,
+}
+
+pub(crate) const SHAPES: [Shape; 7] = [
+    Shape::new(1, 3),
+    Shape::new(5, 3),
+    Shape::new(10, 0),
+    Shape::new(10, 1),
+    Shape::new(10, 3),
+    Shape::new(10, 10),
+    Shape::new(25, 3),
+];
+
+/// Batches of each shape.
+const SHAPE_BATCHES: usize = 30;
+
+impl Shape {
+    const fn new(batch: usize, latency_millis: u64) -> Self {
+        Self {
+            batch,
+            latency_millis,
+        }
+    }
 }
 
 /// A cold start, in milliseconds from the start of the process.
@@ -172,16 +203,41 @@ impl Bench<'_> {
         let first = run.phase(batches.clone(), per_event)?;
         let duplicate = run.phase(batches, per_event)?;
         let slow = events(amount.slow_batches)?;
-        self.aws.set_latency(amount.latency);
-        let slow = run.phase(slow, per_event);
-        self.aws.set_latency(Duration::ZERO);
+        let slow = run.phase_with(amount.latency, slow, per_event)?;
+        let mut shapes = Vec::new();
+        if subject.has_shapes && self.driver_core == self.function_core {
+            for shape in SHAPES {
+                let events = self.mixed(subject, shape)?;
+                let latency = Duration::from_millis(shape.latency_millis);
+                shapes.push(run.phase_with(latency, events, shape.batch)?);
+            }
+        }
         Ok(Round {
             starts,
             first,
             duplicate,
-            slow: slow?,
+            slow,
+            shapes,
             peak_mib: float(run.process.peak_kib()?) / 1024.0,
         })
+    }
+}
+
+impl Bench<'_> {
+    /// Batches in each of which every third message was in the batch before. A single
+    /// message comes again in every third batch.
+    fn mixed(&self, subject: &Subject, shape: Shape) -> Result<Vec<Event>, Fault> {
+        let fresh = orders(SHAPE_BATCHES * shape.batch);
+        subject.workload.prepare(self.aws, &fresh)?;
+        let again = |(at, order): (usize, &Uuid)| match at.checked_sub(shape.batch) {
+            Some(before) if at % 3 == 2 => fresh.get(before).copied().unwrap_or(*order),
+            _ => *order,
+        };
+        let orders: Vec<Uuid> = fresh.iter().enumerate().map(again).collect();
+        orders
+            .chunks(shape.batch)
+            .map(|it| subject.workload.event(it))
+            .collect()
     }
 }
 
@@ -221,6 +277,19 @@ impl<'a> Run<'a> {
             accept(answer).map_err(|wrong| format!("{wrong}\n{}", process.log()))?;
         }
         Ok(answers)
+    }
+
+    /// With a store whose requests take so much longer.
+    fn phase_with(
+        &mut self,
+        latency: Duration,
+        events: Vec<Event>,
+        per_event: usize,
+    ) -> Result<Phase, Fault> {
+        self.aws.set_latency(latency);
+        let phase = self.phase(events, per_event);
+        self.aws.set_latency(Duration::ZERO);
+        phase
     }
 
     fn phase(&mut self, events: Vec<Event>, per_event: usize) -> Result<Phase, Fault> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::measure::{Phase, Placement, Round, float};
+use crate::measure::{Phase, Placement, Round, SHAPES, Shape, float};
 use crate::statistics::Figure;
 use crate::subject::{MINIMAL, NULL, PYTHON, Subject, TYPESCRIPT};
 
@@ -71,6 +71,8 @@ impl Results {
             text += &self.cold(subjects, placement);
             text += &self.work(subjects, placement);
         }
+        text += "#### Other batches, a third of whose messages comes again\n\n";
+        text += &self.shapes(subjects);
         text += "#### What a record asks of AWS\n\n";
         text += &self.requests(subjects);
         text + "#### The stand-in\n\n" + &self.stand_in()
@@ -153,6 +155,31 @@ impl Results {
                 })),
             ];
             let _ = writeln!(text, "| `{name}` | {} |", cells.join(" | "));
+        }
+        text + "\n"
+    }
+
+    /// Driver and function on one core.
+    fn shapes(&self, subjects: &[Subject]) -> String {
+        let title = |it: &Shape| format!("{} with {} ms", it.batch, it.latency_millis);
+        let titles: Vec<_> = SHAPES.iter().map(title).collect();
+        let mut text = format!(
+            "| ms for a batch of so many, with so long a wait for each store request: p50, p99 | {} |\n|---|{}\n",
+            titles.join(" | "),
+            "---:|".repeat(SHAPES.len()),
+        );
+        for subject in subjects.iter().filter(|it| it.has_shapes) {
+            let cell = |shape: usize| {
+                let of = |of: fn(&Phase) -> f64| {
+                    let rounds = self.rounds(&subject.name, Placement::Together);
+                    plain(Figure::of(
+                        rounds.iter().filter_map(|it| it.shapes.get(shape)).map(of),
+                    ))
+                };
+                format!("{}, {}", of(|it| it.p50), of(|it| it.p99))
+            };
+            let cells: Vec<_> = (0..SHAPES.len()).map(cell).collect();
+            let _ = writeln!(text, "| `{}` | {} |", subject.name, cells.join(" | "));
         }
         text + "\n"
     }

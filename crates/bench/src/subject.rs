@@ -57,6 +57,9 @@ pub(crate) struct Subject {
     pub(crate) folder: Option<PathBuf>,
     pub(crate) workload: Workload,
     pub(crate) sizes: Sizes,
+    /// Whether it is measured with other batches too: the workers of the saga, and
+    /// what is beside them.
+    pub(crate) has_shapes: bool,
 }
 
 /// Bytes of what is deployed.
@@ -121,6 +124,7 @@ impl Subject {
             folder: None,
             workload: workload(like, places)?,
             sizes: sizes(&files)?,
+            has_shapes: like == MINIMAL || like.ends_with("-worker"),
         })
     }
 
@@ -141,6 +145,7 @@ impl Subject {
                 .to_vec(),
             workload: workload(PYTHON, places)?,
             sizes: sizes(&files)?,
+            has_shapes: true,
             folder: Some(folder),
         })
     }
@@ -157,6 +162,7 @@ impl Subject {
             arguments: vec!["runtime.mjs".to_owned(), bundle.display().to_string()],
             workload: workload(TYPESCRIPT, places)?,
             sizes: sizes(&files)?,
+            has_shapes: true,
             folder: Some(places.peers.join("typescript")),
         })
     }

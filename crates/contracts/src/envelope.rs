@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::json::{DuplicateKeys, FromObject, optional_whole_number, parse_strict};
+use crate::json::{DuplicateKeys, FromObject, check_strict, optional_whole_number};
 use crate::timestamp::has_rfc3339_form;
 
 /// The answer to a callback of Step Functions goes to whoever holds this.
@@ -237,7 +237,7 @@ impl Envelope {
     pub fn parse(body: &str) -> Result<Self, ContractError> {
         let unreadable = |error: serde_json::Error| ContractError::NotAnEnvelope(error.into());
         // Whether a body is readable must not depend on how much of it a reader looks at.
-        parse_strict(body.as_bytes()).map_err(unreadable)?;
+        check_strict(body.as_bytes()).map_err(unreadable)?;
         let wire: FromObject<EnvelopeWire> = serde_json::from_str(body).map_err(unreadable)?;
         wire.0.read()
     }

@@ -85,8 +85,6 @@ fn step_id(message: &CommandMessage, step: Step) -> String {
 
 /// Of the data alone: a command that the saga sends again has another token and time.
 fn fingerprint(message: &CommandMessage) -> Result<Fingerprint, StepError> {
-    let damaged = |error: serde_json::Error| StepError::Damaged(Box::new(error));
-    let data: serde_json::Value =
-        serde_json::from_str(message.envelope.data.get()).map_err(damaged)?;
-    Fingerprint::of_json(&data).map_err(damaged)
+    Fingerprint::of_json_text(message.envelope.data.get())
+        .map_err(|error| StepError::Damaged(Box::new(error)))
 }

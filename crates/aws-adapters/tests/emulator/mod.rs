@@ -97,7 +97,7 @@ impl Emulator {
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(wire.clone());
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
-            calls: DynamoCalls::new(&config, &credentials.into()).unwrap(),
+            calls: DynamoCalls::new(&config, &credentials).unwrap(),
             sqs: aws_sdk_sqs::Client::new(&config),
             wire,
             prefix: format!("failures-test-{}", OwnerToken::random()),
