@@ -1,13 +1,20 @@
-//! A small HTTP/1.1 server: a thread for each connection, which stays open.
+//! A small HTTP/1.1 server: one thread, which waits for all its connections and for the
+//! answers that are to leave later.
 //!
-//! Threads that block are simpler than a runtime and quick enough by far: a function
-//! has a handful of connections.
+//! A thread for each connection would wake and sleep with each request, and on the core
+//! that a function shares with it that took as much time as the requests.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 
 use crate::process;
 
@@ -28,6 +35,8 @@ pub(crate) struct Response {
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) content_type: &'static str,
     pub(crate) body: Vec<u8>,
+    /// How much later it leaves.
+    pub(crate) delay: Duration,
 }
 
 impl Response {
@@ -48,7 +57,7 @@ impl Response {
     }
 }
 
-/// Answers requests.
+/// Answers requests, one after the other.
 pub(crate) trait Service: Send + Sync + 'static {
     fn answer(&self, request: Request) -> Response;
 }
@@ -68,11 +77,16 @@ impl Server {
         let closed = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&closed);
         thread::spawn(move || {
-            // The threads of the connections inherit it, and the functions do not.
+            // The functions do not inherit it.
             if let Err(error) = process::exact_timers() {
-                crate::say(&format!("  timers end late: {error}"));
+                crate::say(&format!("  answers leave late: {error}"));
             }
-            accept(&listener, &flag, &service);
+            let mut exchange = Exchange::new(listener, &*service);
+            while !flag.load(Ordering::SeqCst) {
+                if let Err(error) = exchange.turn() {
+                    return crate::say(&format!("  nothing is served any more: {error}"));
+                }
+            }
         });
         Ok(Self { address, closed })
     }
@@ -90,46 +104,113 @@ impl Drop for Server {
     }
 }
 
-fn accept(listener: &TcpListener, closed: &AtomicBool, service: &Arc<impl Service>) {
-    for stream in listener.incoming() {
-        if closed.load(Ordering::SeqCst) {
-            return;
+/// What a server has in hand.
+struct Exchange<'a, S> {
+    service: &'a S,
+    listener: TcpListener,
+    connections: BTreeMap<usize, Connection>,
+    opened: usize,
+    /// Answers, and over which connection, by when they leave.
+    waiting: BTreeMap<(Instant, usize), (usize, Vec<u8>)>,
+    answered: usize,
+    chunk: Vec<u8>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// What was read and is no whole request yet.
+    buffer: Vec<u8>,
+}
+
+impl<'a, S: Service> Exchange<'a, S> {
+    fn new(listener: TcpListener, service: &'a S) -> Self {
+        Self {
+            service,
+            listener,
+            connections: BTreeMap::new(),
+            opened: 0,
+            waiting: BTreeMap::new(),
+            answered: 0,
+            chunk: vec![0; 64 * 1024],
         }
-        let Ok(stream) = stream else { continue };
-        let service = Arc::clone(service);
-        thread::spawn(move || {
-            if let Err(error) = converse(stream, &*service)
+    }
+
+    /// Waits until there is something to do, and does it.
+    fn turn(&mut self) -> io::Result<()> {
+        let (is_called, readable) = self.wait()?;
+        if is_called {
+            let (stream, _) = self.listener.accept()?;
+            stream.set_nodelay(true)?;
+            let buffer = Vec::with_capacity(64 * 1024);
+            self.opened += 1;
+            self.connections
+                .insert(self.opened, Connection { stream, buffer });
+        }
+        for connection in readable {
+            let read = self.read(connection);
+            if let Err(error) = &read
                 && error.kind() == io::ErrorKind::InvalidData
             {
                 // Others are ends of connections: a function that is ended breaks its own.
                 crate::say(&format!("  a request cannot be read: {error}"));
             }
-        });
-    }
-}
-
-fn converse(mut stream: TcpStream, service: &impl Service) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut buffer = Vec::with_capacity(64 * 1024);
-    while let Some(request) = read(&mut stream, &mut buffer)? {
-        stream.write_all(&service.answer(request).bytes())?;
-    }
-    Ok(())
-}
-
-/// The next request; `None` at the end of the connection.
-fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
-    loop {
-        if let Some((request, used)) = parse(buffer)? {
-            buffer.drain(..used);
-            return Ok(Some(request));
+            if !read.unwrap_or(false) {
+                self.connections.remove(&connection);
+            }
         }
-        let mut chunk = [0; 32 * 1024];
-        let count = stream.read(&mut chunk)?;
-        if count == 0 {
-            return Ok(None);
+        self.send_due();
+        Ok(())
+    }
+
+    /// Whether somebody connects, and which connections have something to read.
+    fn wait(&self) -> io::Result<(bool, Vec<usize>)> {
+        let streams = self.connections.values().map(|it| it.stream.as_fd());
+        let all = std::iter::once(self.listener.as_fd()).chain(streams);
+        let mut all: Vec<_> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let first = self.waiting.keys().next();
+        let time = first.map(|(due, _)| due.saturating_duration_since(Instant::now()));
+        ppoll(&mut all, time.map(TimeSpec::from_duration), None)?;
+        let mut ready = all.iter().map(|it| it.any().unwrap_or(false));
+        let is_called = ready.next().unwrap_or(false);
+        let readable = self.connections.keys().zip(ready);
+        let readable = readable.filter_map(|(connection, ready)| ready.then_some(*connection));
+        Ok((is_called, readable.collect()))
+    }
+
+    /// Reads what is there and answers it; `false` at the end of the connection.
+    fn read(&mut self, number: usize) -> io::Result<bool> {
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return Ok(false);
+        };
+        let count = connection.stream.read(&mut self.chunk)?;
+        let chunk = self.chunk.get(..count).unwrap_or_default();
+        connection.buffer.extend_from_slice(chunk);
+        while let Some((request, used)) = parse(&connection.buffer)? {
+            connection.buffer.drain(..used);
+            let response = self.service.answer(request);
+            if response.delay.is_zero() {
+                connection.stream.write_all(&response.bytes())?;
+            } else {
+                self.answered += 1;
+                let due = (Instant::now() + response.delay, self.answered);
+                self.waiting.insert(due, (number, response.bytes()));
+            }
         }
-        buffer.extend_from_slice(&chunk[..count]);
+        Ok(count > 0)
+    }
+
+    fn send_due(&mut self) {
+        let now = Instant::now();
+        while let Some(first) = self.waiting.first_entry()
+            && first.key().0 <= now
+        {
+            let (number, bytes) = first.remove();
+            let connection = self.connections.get_mut(&number);
+            let sent = connection.map(|it| it.stream.write_all(&bytes));
+            if let Some(Err(_)) = sent {
+                self.connections.remove(&number);
+            }
+        }
     }
 }
 

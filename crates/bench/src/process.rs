@@ -33,8 +33,8 @@ pub(crate) fn bind(core: usize) -> Result<(), Fault> {
     Ok(sched_setaffinity(SELF, &set)?)
 }
 
-/// Has timers of this thread, and of those that it starts, end when they should, and not
-/// up to 50 µs later, as Linux has it otherwise.
+/// Has timers of this thread end when they should, and not up to 50 µs later, as Linux
+/// has it otherwise.
 pub(crate) fn exact_timers() -> Result<(), Fault> {
     Ok(set_timerslack(1)?)
 }

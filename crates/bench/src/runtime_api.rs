@@ -140,6 +140,7 @@ impl Session {
             ],
             content_type: "application/json",
             body: event.payload.to_vec(),
+            delay: Duration::ZERO,
         }
     }
 
@@ -185,6 +186,7 @@ fn plain(status: u16, body: &str) -> Response {
         headers: Vec::new(),
         content_type: "application/json",
         body: body.as_bytes().to_vec(),
+        delay: Duration::ZERO,
     }
 }
 

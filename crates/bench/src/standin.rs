@@ -124,7 +124,6 @@ impl StandIn {
             Ok(request) => request,
             Err(wrong) => return self.fault(&format!("{operation}: {wrong}")),
         };
-        self.wait();
         let done = Self::lock(&self.tables).ask(operation, &request);
         let first = |part: &Value| part.as_object()?.values().next()?.get("TableName").cloned();
         let table = request.get("TableName").cloned();
@@ -144,15 +143,8 @@ impl StandIn {
         }
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "no executor: each connection has its thread"
-    )]
-    fn wait(&self) {
-        let micros = self.latency_micros.load(Ordering::Relaxed);
-        if micros > 0 {
-            std::thread::sleep(Duration::from_micros(micros));
-        }
+    fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency_micros.load(Ordering::Relaxed))
     }
 
     fn sqs(&self, operation: &str, body: &[u8]) -> Response {
@@ -236,7 +228,10 @@ impl Service for StandIn {
         let target = request.target.as_deref().unwrap_or_default();
         let (service, operation) = target.split_once('.').unwrap_or_default();
         match service {
-            "DynamoDB_20120810" => self.dynamodb(operation, &request.body),
+            "DynamoDB_20120810" => Response {
+                delay: self.latency(),
+                ..self.dynamodb(operation, &request.body)
+            },
             "AmazonSQS" => self.sqs(operation, &request.body),
             "AWSStepFunctions" => self.step_functions(operation),
             "" if request.path.starts_with("/2015-03-31/") => self.lambda(&request),
@@ -252,6 +247,7 @@ fn ok(content_type: &'static str, body: String) -> Response {
         headers: Vec::new(),
         content_type,
         body: body.into_bytes(),
+        delay: Duration::ZERO,
     }
 }
 
@@ -262,6 +258,7 @@ fn error(name: &str, mut body: Value) -> Response {
         headers: Vec::new(),
         content_type: JSON,
         body: body.to_string().into_bytes(),
+        delay: Duration::ZERO,
     }
 }
 

@@ -51,33 +51,53 @@ impl Signer {
         let body = request.body().bytes().ok_or("the body is not in memory")?;
         let header = |name| request.headers().get(name).ok_or("a header is missing");
         let token = self.credentials.session_token();
-        let (token_line, token_name) = match token {
-            Some(token) => (
-                format!("x-amz-security-token:{token}\n"),
-                "x-amz-security-token;",
-            ),
-            None => (String::new(), ""),
-        };
-        let signed =
-            format!("content-length;content-type;host;x-amz-date;{token_name}x-amz-target");
-        let canonical = format!(
-            "POST\n/\n\ncontent-length:{}\ncontent-type:{}\nhost:{host}\nx-amz-date:{time}\n\
-             {token_line}x-amz-target:{}\n\n{signed}\n{:x}",
+        let token_line = token.map(|token| ["x-amz-security-token:", token, "\n"].concat());
+        let token_name = token.map_or("", |_| "x-amz-security-token;");
+        let signed = [
+            "content-length;content-type;host;x-amz-date;",
+            token_name,
+            "x-amz-target",
+        ]
+        .concat();
+        let canonical = [
+            "POST\n/\n\ncontent-length:",
             header("content-length")?,
+            "\ncontent-type:",
             header("content-type")?,
+            "\nhost:",
+            host,
+            "\nx-amz-date:",
+            &time,
+            "\n",
+            token_line.as_deref().unwrap_or_default(),
+            "x-amz-target:",
             header("x-amz-target")?,
-            Sha256::digest(body),
-        );
-        let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
-        let to_sign = format!(
-            "AWS4-HMAC-SHA256\n{time}\n{scope}\n{:x}",
-            Sha256::digest(canonical)
-        );
+            "\n\n",
+            &signed,
+            "\n",
+            &sha256(body),
+        ]
+        .concat();
+        let scope = [day, "/", &self.region, "/", self.service, "/aws4_request"].concat();
+        let to_sign = [
+            "AWS4-HMAC-SHA256",
+            &time,
+            &scope,
+            &sha256(canonical.as_bytes()),
+        ]
+        .join("\n");
         let signature = self.signature(day, now, to_sign.as_bytes());
-        let key_id = self.credentials.access_key_id();
-        let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={signed}, Signature={signature}"
-        );
+        let authorization = [
+            "AWS4-HMAC-SHA256 Credential=",
+            self.credentials.access_key_id(),
+            "/",
+            &scope,
+            ", SignedHeaders=",
+            &signed,
+            ", Signature=",
+            &signature,
+        ]
+        .concat();
         let token = token.map(str::to_owned);
         let headers = request.headers_mut();
         headers.try_insert("x-amz-date", time)?;
@@ -106,6 +126,10 @@ impl fmt::Debug for Signer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Signer(hidden)")
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// As `20261121T175615Z`.
