@@ -14,6 +14,7 @@ mod sign;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use aws_credential_types::Credentials;
@@ -154,6 +155,9 @@ operation!(
 pub type Called<O> =
     Result<<O as Operation>::Output, SdkError<<O as Operation>::Error, HttpResponse>>;
 
+/// A call on its way.
+pub type BoxedCall<'a, O> = Pin<Box<dyn Future<Output = Called<O>> + Send + 'a>>;
+
 impl<O: Operation> Call<O> {
     /// Calls as this configuration says.
     ///
@@ -183,11 +187,14 @@ impl<O: Operation> Call<O> {
         })
     }
 
-    /// Makes the call.
+    /// Makes the call, which comes to what the SDK's client comes to.
     ///
-    /// # Errors
-    /// As the SDK's client does.
-    pub async fn send(&self, input: O::Input) -> Called<O> {
+    /// Boxed: several are within the future of a record, which is moved as it is built.
+    pub fn send(&self, input: O::Input) -> BoxedCall<'_, O> {
+        Box::pin(self.make(input))
+    }
+
+    async fn make(&self, input: O::Input) -> Called<O> {
         let began = Instant::now();
         let request = self.first.request(Input::erase(input));
         let request = request.map_err(SdkError::construction_failure)?;
@@ -197,7 +204,8 @@ impl<O: Operation> Call<O> {
             ControlFlow::Continue(attempt) => {
                 let again = again.ok_or("a body that cannot be sent again");
                 let again = again.map_err(SdkError::construction_failure)?;
-                self.go_on(again, attempt, began).await
+                // Boxed, since it is large and rare: a future is as large as its largest part.
+                Box::pin(self.go_on(again, attempt, began)).await
             }
         }
     }
@@ -281,7 +289,7 @@ impl DynamoCalls {
 
 impl SendPut for DynamoCalls {
     fn put(&self, input: PutItemInput) -> BoxedPut<'_> {
-        Box::pin(self.put.send(input))
+        self.put.send(input)
     }
 }
 

@@ -57,7 +57,8 @@ impl TaskAnswers for StepFunctionsTasks {
     async fn answer(&self, token: &TaskToken, answer: &Answer) -> Result<Answered, Unavailable> {
         match answer {
             Answer::Success(output) => self.succeed(token, output).await,
-            Answer::Failure { error, cause } => self.fail(token, error, cause).await,
+            // Boxed, since it is large and rare.
+            Answer::Failure { error, cause } => Box::pin(self.fail(token, error, cause)).await,
         }
     }
 }

@@ -180,7 +180,8 @@ impl<T: Trips, C: Clock> Breaker for LocalBreaker<T, C> {
         let now = self.clock.now();
         let tripped = self.memory().record(now, call, health, self.hold);
         if let Some(cause) = tripped {
-            self.open(&cause, now).await;
+            // Boxed, since it is large and rare.
+            Box::pin(self.open(&cause, now)).await;
         }
     }
 }

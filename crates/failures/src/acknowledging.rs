@@ -164,7 +164,8 @@ where
             Err(error) if error.class() == Class::Business => format!("refused: {}", error.name()),
             Err(_) => return handled.map_err(AcknowledgingError::Handler),
         };
-        self.acknowledge(&replayed, &outcome)
+        // Boxed, since it is large and rare.
+        Box::pin(self.acknowledge(&replayed, &outcome))
             .await
             .map_err(AcknowledgingError::Store)?;
         handled.map_err(AcknowledgingError::Handler)

@@ -139,7 +139,8 @@ impl<'a, Q: Queue, H: Handler, O: Observer> Record<'a, Q, H, O> {
         };
         match attempted {
             Ok(()) => (Outcome::Processed.into(), None),
-            Err(trouble) => (self.route(&trouble).await, Some(trouble)),
+            // Boxed, since it is rare, and larger than all else of a record.
+            Err(trouble) => (Box::pin(self.route(&trouble)).await, Some(trouble)),
         }
     }
 

@@ -108,7 +108,7 @@ impl<J: StepJournal, E: Effects, C: Clock, B: Breaker> ClaimedSteps<J, E, C, B> 
             Begin::Start(started) => {
                 let outcome = self.act_and_commit(message, &started, call).await;
                 if outcome.as_ref().is_err_and(is_settled) {
-                    warn_if_held(self.journal.release(&started).await);
+                    warn_if_held(Box::pin(self.journal.release(&started)).await);
                 }
                 outcome
             }
@@ -126,13 +126,15 @@ impl<J: StepJournal, E: Effects, C: Clock, B: Breaker> ClaimedSteps<J, E, C, B> 
         started: &Started,
         call: Call<'_>,
     ) -> Result<Answer, StepError> {
-        let mut done = self.ask(call, self.effects.act(message)).await?;
+        let mut done = self.ask(call, Box::pin(self.effects.act(message))).await?;
         let mut committed = self
             .journal
             .commit(started, &done.result, done.change.as_ref())
             .await;
         if let Err(why @ (CommitError::Short(_) | CommitError::OrderEnded)) = &committed {
-            done = self.ask(call, self.effects.take_back(message, why)).await?;
+            done = self
+                .ask(call, Box::pin(self.effects.take_back(message, why)))
+                .await?;
             committed = self
                 .journal
                 .commit(started, &done.result, done.change.as_ref())
@@ -188,7 +190,7 @@ impl<J: StepJournal, E: Effects, C: Clock, B: Breaker> ClaimedSteps<J, E, C, B> 
         started: &UndoStarted,
         call: Call<'_>,
     ) -> Result<Answer, StepError> {
-        let effect = self.effects.undo(message, &started.action);
+        let effect = Box::pin(self.effects.undo(message, &started.action));
         let done = self.ask(call, effect).await?;
         self.journal
             .commit_undo(started, &done.result, done.change.as_ref())
@@ -242,7 +244,8 @@ impl<J: StepJournal, E: Effects, C: Clock, B: Breaker> Steps for ClaimedSteps<J,
             attempt: context.attempt(),
         };
         let answer = if message.step.is_undo() {
-            self.undo(message, &claim, call).await
+            // Boxed, as effects are: of all parts of a future, the largest is its size.
+            Box::pin(self.undo(message, &claim, call)).await
         } else {
             self.act(message, &claim, call).await
         };

@@ -164,7 +164,7 @@ impl Switch {
         };
         match outage {
             Some(outage) if outage.is_on(now) => {
-                self.record(key, now, false).await;
+                Box::pin(self.record(key, now, false)).await;
                 let down = Simulated("nobody is served");
                 Err(ProviderError::Unavailable(Box::new(down)))
             }
@@ -189,7 +189,9 @@ impl Switch {
             .get_item()
             .table_name(&self.table)
             .key("key", AttributeValue::S(outage_key(self.party)))
-            .send()
+            .send();
+        // Boxed, since it is large and rare.
+        let found = Box::pin(found)
             .await
             .map_err(|error| ProviderError::Unavailable(Box::new(error)))?;
         let outage = found.item.as_ref().and_then(Outage::read);
@@ -223,7 +225,7 @@ impl Served<'_> {
     /// Writes the call down, where calls are.
     pub(super) async fn ended(self) {
         if let Some(started) = self.recorded_since {
-            self.switch.record(self.key, started, true).await;
+            Box::pin(self.switch.record(self.key, started, true)).await;
         }
     }
 }

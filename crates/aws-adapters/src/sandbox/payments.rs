@@ -121,7 +121,7 @@ impl SandboxPayments {
             }
             Behaviour::NeverAnswer => return failed("it never succeeds"),
             Behaviour::FailFirst(failures) => {
-                if self.ledger.count_attempt(request.key).await? <= failures {
+                if Box::pin(self.ledger.count_attempt(request.key)).await? <= failures {
                     return failed("it fails the first times");
                 }
             }
