@@ -125,17 +125,19 @@ bench: .local/bench/.installed .local/bench-typescript/index.mjs ## Each functio
 	@$(PROGRAM_FOLDER)/bench --programs $(PROGRAM_FOLDER) --rounds $(ROUNDS) --records $(RECORDS) --latency $(LATENCY) \
 	  $(if $(FUNCTIONS),--functions $(FUNCTIONS)) $(addprefix --other ,$(OTHER)) $(if $(WRITE),--write)
 
+PROFILED_FUNCTIONS := minimal,payment-worker
+
 # Each function by itself, as for AWS, but with the names of its functions left in it.
 profile: ## Where a record's instructions are; needs valgrind, which `make setup` does not install (FUNCTIONS=minimal,payment-worker)
 	@command -v valgrind >/dev/null || { echo "error: valgrind is not installed" >&2; exit 2; }
 	@cargo build --release --package bench
 	@mkdir -p .local/profile
-	@for name in $$(echo "$(or $(FUNCTIONS),minimal,payment-worker)" | tr , ' '); do \
+	@for name in $$(echo "$(or $(FUNCTIONS),$(PROFILED_FUNCTIONS))" | tr , ' '); do \
 	  package=$$(echo "$$name" | sed -E 's/^(null|minimal)$$/bench-\1/'); \
 	  cargo rustc --release --package $$package --bin $$package -- -C strip=none; \
 	  cp $(PROGRAM_FOLDER)/$$package .local/profile; \
 	done
-	@$(PROGRAM_FOLDER)/bench --profile --programs .local/profile --functions $(or $(FUNCTIONS),minimal,payment-worker) --records $(or $(PROFILED),300)
+	@$(PROGRAM_FOLDER)/bench --profile --programs .local/profile --functions $(or $(FUNCTIONS),$(PROFILED_FUNCTIONS)) --records $(or $(PROFILED),300)
 
 # The peer in TypeScript, bundled as for Lambda, with the npm that comes with the pinned Node.js.
 .local/bench-typescript/index.mjs: .local/bench/.installed $(wildcard crates/bench/peers/typescript/*)

@@ -1,4 +1,5 @@
-"""The adapters on AWS and what is deployed: noticed by tests on the emulator only."""
+"""The adapters on AWS and what is deployed: noticed by tests on the emulator, but for
+the requests themselves, whose tests are a service."""
 
 from mutant import Mutant
 
@@ -6,6 +7,7 @@ RECORDS = "crates/idempotency/src/dynamodb.rs"
 JOURNAL = "crates/aws-adapters/src/dynamodb/journal.rs"
 ORDERS = "crates/aws-adapters/src/dynamodb/orders.rs"
 ON_TABLES = ("idempotency/dynamodb",)
+CALLS = ("aws-adapters/calls",)
 ON_FAILURES = ("aws-adapters/failures",)
 ONE_EFFECT = "6. the same message n times is one effect"
 
@@ -166,5 +168,41 @@ MUTANTS = [
         "a command reaches two consumers",
         "6. a command has one consumer",
         "wiring::",
+    ),
+    Mutant(
+        "signed-with-the-key-of-another-day",
+        "crates/aws-adapters/src/calls/sign.rs",
+        "            Some(known) if known.0 == day => key.insert(known),",
+        "            Some(known) if known.0.len() == day.len() => key.insert(known),",
+        "from the first midnight on, an environment's requests are refused",
+        "a request is signed as AWS wants it",
+        ("aws-adapters/lib",),
+    ),
+    Mutant(
+        "failed-attempt-is-the-last",
+        "crates/aws-adapters/src/calls/resumed.rs",
+        "            return self.connector.call(request);",
+        "            drop(self.connector.call(request));\n            return HttpConnectorFuture::new(std::future::pending());",
+        "a request that failed in passing is not made again",
+        "what may pass is tried again",
+        CALLS,
+    ),
+    Mutant(
+        "failed-connection-is-used-again",
+        "crates/aws-adapters/src/calls/resumed.rs",
+        "            wanted.set_connection_retriever(move || connection.get());",
+        "            drop((wanted, connection));",
+        "requests go on over a connection to a host that answers with errors",
+        "what may pass is tried again",
+        CALLS,
+    ),
+    Mutant(
+        "retries-end-for-good",
+        "crates/aws-adapters/src/calls.rs",
+        "TokenBucket::builder().refill_rate(10.0).build();",
+        "TokenBucket::builder().refill_rate(0.0).build();",
+        "an environment that has met some hundred errors repeats nothing any more",
+        "what may pass is tried again",
+        CALLS,
     ),
 ]

@@ -197,8 +197,8 @@ MUTANTS = [
     Mutant(
         name="record-not-resolved-and-message-done",
         file="crates/failures/src/acknowledging.rs",
-        find="        self.acknowledge(&replayed, &outcome)\n            .await\n            .map_err(AcknowledgingError::Store)?;",
-        replace="        drop(self.acknowledge(&replayed, &outcome).await);",
+        find="        Box::pin(self.acknowledge(&replayed, &outcome))\n            .await\n            .map_err(AcknowledgingError::Store)?;",
+        replace="        drop(Box::pin(self.acknowledge(&replayed, &outcome)).await);",
         breaks="a replayed message is done and its record never says so",
         promise="a failure is resolved by the worker that processed it",
         by=("failures/acknowledging",),
