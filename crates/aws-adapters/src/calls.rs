@@ -19,7 +19,6 @@ use std::sync::{Arc, OnceLock};
 
 use aws_credential_types::Credentials;
 use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
-use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
 use aws_sdk_dynamodb::operation::put_item::{self, PutItem, PutItemError, PutItemInput};
 use aws_sdk_dynamodb::operation::transact_write_items::{
     self, TransactWriteItems, TransactWriteItemsError, TransactWriteItemsInput,
@@ -30,9 +29,7 @@ use aws_smithy_runtime::client::defaults::{DefaultPluginParams, default_retry_co
 use aws_smithy_runtime::client::http::connection_poisoning::ConnectionPoisoningInterceptor;
 use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime::client::orchestrator;
-use aws_smithy_runtime::client::retries::classifiers::{
-    HttpStatusCodeClassifier, ModeledAsRetryableClassifier, TransientErrorClassifier,
-};
+use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
@@ -164,7 +161,11 @@ impl<O: Operation> Call<O> {
     /// # Errors
     /// Where it lacks the region, the credentials or the HTTP client, or where they make
     /// no endpoint.
-    pub fn new(config: &SdkConfig, credentials: &Credentials) -> Result<Self, BoxError> {
+    pub fn new(
+        config: &SdkConfig,
+        credentials: &Credentials,
+        budget: &RetryPartition,
+    ) -> Result<Self, BoxError> {
         let region = config.region().ok_or("no region")?;
         config.endpoint_url().map(Address::of).transpose()?;
         let endpoint = EndpointOnce::new(O::endpoint(region.as_ref(), config.endpoint_url())?);
@@ -173,7 +174,7 @@ impl<O: Operation> Call<O> {
             .ok_or("the operation has no configuration")?;
         let operation = StaticRuntimePlugin::new().with_config(operation);
         let own = StaticRuntimePlugin::new()
-            .with_config(settings::<O>(config)?)
+            .with_config(settings::<O>(config, budget)?)
             .with_runtime_components(components::<O>(config, credentials, &endpoint)?);
         let plugins = RuntimePlugins::new()
             .with_client_plugins(retries::<O>())
@@ -198,12 +199,13 @@ impl<O: Operation> Call<O> {
         let began = Instant::now();
         let request = self.first.request(Input::erase(input));
         let request = request.map_err(SdkError::construction_failure)?;
-        let again = request.try_clone();
+        let again = request
+            .try_clone()
+            .ok_or("a body that cannot be sent again");
+        let again = again.map_err(SdkError::construction_failure)?;
         match self.settle(self.first.make(request).await) {
             ControlFlow::Break(called) => called,
             ControlFlow::Continue(attempt) => {
-                let again = again.ok_or("a body that cannot be sent again");
-                let again = again.map_err(SdkError::construction_failure)?;
                 // Boxed, since it is large and rare: a future is as large as its largest part.
                 Box::pin(self.go_on(again, attempt, began)).await
             }
@@ -265,10 +267,14 @@ impl DynamoCalls {
     ///
     /// # Errors
     /// As [`Call::new`].
-    pub fn new(config: &SdkConfig, credentials: &Credentials) -> Result<Self, BoxError> {
+    pub fn new(
+        config: &SdkConfig,
+        credentials: &Credentials,
+        budget: &RetryPartition,
+    ) -> Result<Self, BoxError> {
         Ok(Self {
-            put: Call::new(config, credentials)?,
-            transact: Call::new(config, credentials)?,
+            put: Call::new(config, credentials, budget)?,
+            transact: Call::new(config, credentials, budget)?,
         })
     }
 
@@ -303,14 +309,17 @@ fn retries<O: Operation>() -> Option<SharedRuntimePlugin> {
     default_retry_config_plugin_v2(&params)
 }
 
-/// A budget of the same size that grows with time: where all of it is used up, an attempt
-/// is repeated every half second, or every second where the first one got no answer.
-fn budget<O: Operation>() -> RetryPartition {
-    let tokens = TokenBucket::builder().refill_rate(10.0).build();
-    RetryPartition::custom(O::NAME).token_bucket(tokens).build()
+/// A budget of the same size that grows with time, for the calls and the client of one
+/// service: where all of it is used up, ten requests a second are repeated.
+pub fn retry_budget(service: &'static str) -> RetryPartition {
+    let tokens = TokenBucket::builder().refill_rate(100.0).build();
+    RetryPartition::custom(service).token_bucket(tokens).build()
 }
 
-fn settings<O: Operation>(config: &SdkConfig) -> Result<FrozenLayer, BoxError> {
+fn settings<O: Operation>(
+    config: &SdkConfig,
+    budget: &RetryPartition,
+) -> Result<FrozenLayer, BoxError> {
     let region = config.region().ok_or("no region")?.clone();
     let mut layer = Layer::new("calls");
     layer.store_put(SigningRegion::from(region));
@@ -318,7 +327,7 @@ fn settings<O: Operation>(config: &SdkConfig) -> Result<FrozenLayer, BoxError> {
     layer.store_put(EndpointResolverParams::new(()));
     layer.store_put(config.timeout_config().ok_or("no time limits")?.clone());
     layer.store_put(config.retry_config().ok_or("no retries")?.clone());
-    layer.store_put(budget::<O>());
+    layer.store_put(budget.clone());
     Ok(layer.freeze())
 }
 
@@ -328,7 +337,13 @@ fn components<O: Operation>(
     endpoint: &EndpointOnce,
 ) -> Result<RuntimeComponentsBuilder, BoxError> {
     let signed = StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]);
-    Ok(RuntimeComponentsBuilder::new("calls")
+    let operation = O::default();
+    let nothing = RuntimeComponentsBuilder::new("nothing");
+    let operation = operation.runtime_components(&nothing);
+    let mut components = RuntimeComponentsBuilder::new("calls");
+    // What the operation's own client takes for an error that may pass.
+    components.extend_retry_classifiers(operation.retry_classifiers());
+    Ok(components
         .with_http_client(Some(config.http_client().ok_or("no HTTP client")?))
         .with_sleep_impl(Some(config.sleep_impl().ok_or("no timer")?))
         .with_time_source(Some(config.time_source().ok_or("no clock")?))
@@ -339,9 +354,6 @@ fn components<O: Operation>(
         .with_identity_resolver(SCHEME_ID, Fixed(credentials.clone().into()))
         .with_interceptor(ConnectionPoisoningInterceptor::new())
         .with_interceptor(AddHeaders)
-        .with_retry_classifier(TransientErrorClassifier::<O::Error>::new())
-        .with_retry_classifier(ModeledAsRetryableClassifier::<O::Error>::new())
-        .with_retry_classifier(AwsErrorCodeClassifier::<O::Error>::new())
         .with_retry_classifier(HttpStatusCodeClassifier::default()))
 }
 

@@ -9,12 +9,13 @@ use aws_sdk_sfn::operation::send_task_success::SendTaskSuccess;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
-use crate::calls::{Call, DynamoCalls};
+use crate::calls::{Call, DynamoCalls, retry_budget};
 use crate::environment::{Environment, EnvironmentError};
 
 /// Makes clients that share one HTTP connection pool.
@@ -22,6 +23,8 @@ use crate::environment::{Environment, EnvironmentError};
 pub struct Clients {
     config: SdkConfig,
     credentials: Credentials,
+    dynamodb_budget: RetryPartition,
+    states_budget: RetryPartition,
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
 }
 
@@ -54,6 +57,8 @@ impl Clients {
         Ok(Self {
             config: config.build(),
             credentials,
+            dynamodb_budget: retry_budget("dynamodb"),
+            states_budget: retry_budget("states"),
             dynamodb: OnceLock::new(),
         })
     }
@@ -61,7 +66,11 @@ impl Clients {
     /// DynamoDB: one client, however many tables are asked through it. Making one
     /// is a part of the cold start.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let client = || aws_sdk_dynamodb::Client::new(&self.config);
+        let client = || {
+            let config = aws_sdk_dynamodb::config::Builder::from(&self.config)
+                .retry_partition(self.dynamodb_budget.clone());
+            aws_sdk_dynamodb::Client::from_conf(config.build())
+        };
         self.dynamodb.get_or_init(client).clone()
     }
 
@@ -70,7 +79,8 @@ impl Clients {
     /// # Errors
     /// [`EnvironmentError`] where region and endpoint make no address.
     pub fn dynamodb_calls(&self) -> Result<DynamoCalls, EnvironmentError> {
-        DynamoCalls::new(&self.config, &self.credentials).map_err(|_| NO_ADDRESS)
+        DynamoCalls::new(&self.config, &self.credentials, &self.dynamodb_budget)
+            .map_err(|_| NO_ADDRESS)
     }
 
     /// The answer to Step Functions that is given for every message.
@@ -78,7 +88,7 @@ impl Clients {
     /// # Errors
     /// [`EnvironmentError`] where region and endpoint make no address.
     pub fn task_success(&self) -> Result<Call<SendTaskSuccess>, EnvironmentError> {
-        Call::new(&self.config, &self.credentials).map_err(|_| NO_ADDRESS)
+        Call::new(&self.config, &self.credentials, &self.states_budget).map_err(|_| NO_ADDRESS)
     }
 
     /// SNS.
@@ -114,7 +124,9 @@ impl Clients {
 
     /// Step Functions.
     pub fn step_functions(&self) -> aws_sdk_sfn::Client {
-        aws_sdk_sfn::Client::new(&self.config)
+        let config = aws_sdk_sfn::config::Builder::from(&self.config)
+            .retry_partition(self.states_budget.clone());
+        aws_sdk_sfn::Client::from_conf(config.build())
     }
 }
 

@@ -31,7 +31,7 @@ pub use self::failures::{
     DynamoFailures, DynamoGroups, DynamoPlans, SqsDeadLetterQueues, SqsReplayQueues,
 };
 pub use bus::SnsBus;
-pub use calls::{BoxedCall, Call, Called, DynamoCalls, Operation, RulesOfEndpoint};
+pub use calls::{BoxedCall, Call, Called, DynamoCalls, Operation, RulesOfEndpoint, retry_budget};
 pub use clients::Clients;
 pub use dead_letters::SqsDeadLetters;
 pub use dynamodb::{DynamoAudit, DynamoJournal, DynamoOrders};

@@ -5,13 +5,15 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::environment::Environment;
 
-/// Starts logging at the level of `LOG_LEVEL` (`info` where it is absent or unknown).
+/// Starts logging at the level of `LOG_LEVEL` (`info` where it is absent or unknown),
+/// though never below `debug`: at `trace` the SDK writes whole requests.
 ///
 /// Bodies, task tokens and personal data are never logged, at any level.
 pub fn init_logs(environment: Environment) {
     let level = environment
         .optional("LOG_LEVEL")
-        .and_then(|level| level.parse().ok());
+        .and_then(|level| level.parse().ok())
+        .map(|level: Level| level.min(Level::DEBUG));
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

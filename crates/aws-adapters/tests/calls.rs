@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use aws_adapters::{Call, DynamoCalls, Operation};
+use aws_adapters::{Call, DynamoCalls, Operation, retry_budget};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::BehaviorVersion;
@@ -112,7 +112,12 @@ impl Service {
     }
 
     fn call<O: Operation>(&self, region: &str, url: Option<&str>) -> Call<O> {
-        Call::new(&self.config(region, url), &credentials()).unwrap()
+        Call::new(
+            &self.config(region, url),
+            &credentials(),
+            &retry_budget("test"),
+        )
+        .unwrap()
     }
 
     fn asked(&self) -> Vec<Asked> {
@@ -131,43 +136,84 @@ fn put() -> PutItemInput {
     input.build().unwrap()
 }
 
-#[tokio::test]
-async fn a_call_asks_what_the_sdks_client_asks() {
-    let service = Service::answering(&[(200, json!({})), (200, json!({}))]);
-    let config = service.config("eu-central-1", None);
-    let sent = aws_sdk_dynamodb::Client::new(&config).put_item();
-    let sent = sent
-        .table_name("records")
-        .item("id", AttributeValue::S("a".to_owned()));
-    sent.condition_expression("attribute_not_exists(id)")
-        .send()
-        .await
-        .unwrap();
-    let call: Call<PutItem> = Call::new(&config, &credentials()).unwrap();
-    call.send(put()).await.unwrap();
-
-    let asked = service.asked();
-    let [client, call] = asked.as_slice() else {
-        panic!("two requests, and not {asked:?}");
-    };
-    assert_eq!((&call.uri, &call.body), (&client.uri, &client.body));
-    assert_eq!(call.uri, "https://dynamodb.eu-central-1.amazonaws.com/");
-    for name in [
+/// Whether a call asked what the client asked, and signed it alike.
+#[track_caller]
+fn check_alike(client: &Asked, call: &Asked) {
+    assert_eq!(call.uri, client.uri);
+    let mut body = call.body.clone();
+    // Each makes its own.
+    if let Some(token) = body.get_mut("ClientRequestToken") {
+        *token = client.body["ClientRequestToken"].clone();
+    }
+    assert_eq!(body, client.body);
+    let names = [
         "content-type",
         "content-length",
         "x-amz-target",
         "x-amz-security-token",
-    ] {
+    ];
+    for name in names {
         assert_eq!(call.header(name), client.header(name), "{name}");
         assert_ne!(call.header(name), "", "{name}");
     }
     assert!(call.header("user-agent").starts_with("waybill/"));
-    let signed_by = |asked: &Asked| {
-        let (beginning, _) = asked.header("authorization").split_once(',').unwrap();
-        beginning.to_owned()
-    };
-    assert_eq!(signed_by(call), signed_by(client));
-    assert!(signed_by(call).contains("/eu-central-1/dynamodb/aws4_request"));
+    assert_eq!(signed(call), signed(client));
+}
+
+/// By whom and for which service a request is signed, and which of its headers: without
+/// those that only the client sends.
+fn signed(asked: &Asked) -> (String, Vec<String>) {
+    let (scope, rest) = asked.header("authorization").split_once(", ").unwrap();
+    let (headers, _) = rest.split_once(", ").unwrap();
+    let headers = headers.strip_prefix("SignedHeaders=").unwrap().split(';');
+    let is_clients = |it: &&str| it.starts_with("amz-sdk-") || *it == "x-amz-user-agent";
+    let common = headers.filter(|it| !is_clients(it)).map(str::to_owned);
+    (scope.to_owned(), common.collect())
+}
+
+#[tokio::test]
+async fn a_call_asks_what_the_sdks_client_asks() {
+    let answers: Vec<_> = (0..6).map(|_| (200, json!({}))).collect();
+    let service = Service::answering(&answers);
+    let config = service.config("eu-central-1", None);
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let calls = DynamoCalls::new(&config, &credentials(), &retry_budget("test")).unwrap();
+
+    let sent = client.put_item().table_name("records");
+    let sent = sent.item("id", AttributeValue::S("a".to_owned()));
+    let sent = sent.condition_expression("attribute_not_exists(id)");
+    sent.send().await.unwrap();
+    let call: Call<PutItem> = service.call("eu-central-1", None);
+    call.send(put()).await.unwrap();
+
+    let item = Put::builder().table_name("records");
+    let item = item.item("id", AttributeValue::S("a".to_owned()));
+    let item = TransactWriteItem::builder()
+        .put(item.build().unwrap())
+        .build();
+    let sent = client.transact_write_items().transact_items(item.clone());
+    sent.send().await.unwrap();
+    calls.transact(vec![item]).await.unwrap();
+
+    let states = aws_sdk_sfn::Client::new(&config);
+    let sent = states.send_task_success().task_token("t").output("{}");
+    sent.send().await.unwrap();
+    let call: Call<SendTaskSuccess> = service.call("eu-central-1", None);
+    call.send(success()).await.unwrap();
+
+    let asked = service.asked();
+    assert_eq!(asked.len(), 6);
+    for pair in asked.chunks(2) {
+        check_alike(&pair[0], &pair[1]);
+    }
+    let (scope, headers) = signed(&asked[1]);
+    assert!(scope.ends_with("/eu-central-1/dynamodb/aws4_request"));
+    assert!(headers.contains(&"host".to_owned()), "{headers:?}");
+}
+
+fn success() -> SendTaskSuccessInput {
+    let input = SendTaskSuccessInput::builder().task_token("t").output("{}");
+    input.build().unwrap()
 }
 
 #[tokio::test]
@@ -178,13 +224,8 @@ async fn each_service_is_asked_where_the_rules_of_the_sdk_say() {
     }
     let answers: Vec<_> = (0..3).map(|_| (200, json!({}))).collect();
     let service = Service::answering(&answers);
-    let answer = SendTaskSuccessInput::builder()
-        .task_token("t")
-        .output("{}")
-        .build()
-        .unwrap();
-    let success: Call<SendTaskSuccess> = service.call("eu-central-1", None);
-    success.send(answer).await.unwrap();
+    let states: Call<SendTaskSuccess> = service.call("eu-central-1", None);
+    states.send(success()).await.unwrap();
     check(&service, "https://states.eu-central-1.amazonaws.com/");
     let china: Call<PutItem> = service.call("cn-north-1", None);
     china.send(put()).await.unwrap();
@@ -197,7 +238,7 @@ async fn each_service_is_asked_where_the_rules_of_the_sdk_say() {
 #[test]
 fn an_address_with_a_path_is_refused_at_the_start() {
     let config = Service::default().config("eu-central-1", Some("http://127.0.0.1:4566/aws"));
-    let refused = Call::<PutItem>::new(&config, &credentials()).unwrap_err();
+    let refused = Call::<PutItem>::new(&config, &credentials(), &retry_budget("test")).unwrap_err();
     assert_eq!(refused.to_string(), "an AWS endpoint with a path");
 }
 
@@ -205,7 +246,7 @@ fn an_address_with_a_path_is_refused_at_the_start() {
 async fn a_transaction_whose_answer_was_lost_is_repeated_with_the_same_token() {
     let service = Service::answering(&[(500, json!({})), (200, json!({})), (200, json!({}))]);
     let config = service.config("eu-central-1", None);
-    let calls = DynamoCalls::new(&config, &credentials()).unwrap();
+    let calls = DynamoCalls::new(&config, &credentials(), &retry_budget("test")).unwrap();
     let put = Put::builder()
         .table_name("t")
         .item("id", AttributeValue::S("a".to_owned()));
@@ -266,7 +307,10 @@ async fn a_service_that_does_not_answer_is_given_up_in_time() {
     let service = Service::default();
     let call: Call<PutItem> = service.call("eu-central-1", None);
     let begin = tokio::time::Instant::now();
-    let error = call.send(put()).await.unwrap_err();
+    let sending = tokio::spawn(async move { call.send(put()).await });
+    tokio::time::sleep(Duration::from_millis(2_999)).await;
+    assert_eq!(service.asked().len(), 1);
+    let error = sending.await.unwrap().unwrap_err();
     assert!(matches!(error, SdkError::TimeoutError(_)), "{error:?}");
     assert!(begin.elapsed() <= Duration::from_secs(8));
     assert!(
@@ -305,7 +349,7 @@ async fn a_service_that_keeps_failing_is_spared_and_tried_again_with_time() {
     let clock = HandClock(Arc::new(AtomicU64::new(1_800_000_000)));
     let config = service.config("eu-central-1", None).into_builder();
     let config = config.time_source(clock.clone()).build();
-    let call: Call<PutItem> = Call::new(&config, &credentials()).unwrap();
+    let call: Call<PutItem> = Call::new(&config, &credentials(), &retry_budget("test")).unwrap();
     let mut asked = Vec::new();
     for _ in 0..30 {
         let before = service.asked().len();
@@ -318,6 +362,19 @@ async fn a_service_that_keeps_failing_is_spared_and_tried_again_with_time() {
     let before = service.asked().len();
     call.send(put()).await.unwrap_err();
     assert_eq!(service.asked().len() - before, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_no_service_wrote_is_repeated() {
+    let service = Service::default();
+    for answer in [(502, "<html>bad gateway</html>"), (503, ""), (200, "{}")] {
+        let (status, body) = answer;
+        let mut answers = service.answers.lock().unwrap();
+        answers.push_back((status, body.to_owned()));
+    }
+    let call: Call<PutItem> = service.call("eu-central-1", None);
+    call.send(put()).await.unwrap();
+    assert_eq!(service.asked().len(), 3);
 }
 
 #[tokio::test]
@@ -334,7 +391,7 @@ async fn an_answer_that_cannot_be_read_is_an_error_and_not_repeated() {
     assert_eq!(service.asked().len(), 1);
 }
 
-/// A server that answers its first request with an error, and tells over which of its
+/// A server that gives its first request another answer, and tells over which of its
 /// connections each request came.
 struct Server {
     url: String,
@@ -342,7 +399,7 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    fn answering_first(first: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let connections = Arc::new(Mutex::new(Vec::new()));
@@ -350,14 +407,15 @@ impl Server {
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let seen = Arc::clone(&seen);
-                std::thread::spawn(move || serve(stream.unwrap(), number, &seen));
+                std::thread::spawn(move || serve(stream.unwrap(), (number, first), &seen));
             }
         });
         Self { url, connections }
     }
 }
 
-fn serve(mut stream: TcpStream, number: usize, seen: &Mutex<Vec<usize>>) {
+fn serve(mut stream: TcpStream, (number, first): (usize, &str), seen: &Mutex<Vec<usize>>) {
+    let host = format!("\r\nhost: {}\r\n", stream.local_addr().unwrap());
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
     while let Ok(count @ 1..) = stream.read(&mut chunk) {
@@ -366,24 +424,45 @@ fn serve(mut stream: TcpStream, number: usize, seen: &Mutex<Vec<usize>>) {
         if !request.ends_with(b"(id)\"}") {
             continue;
         }
+        // As it was signed.
+        assert!(String::from_utf8_lossy(&request).contains(&host));
         request.clear();
         let mut seen = seen.lock().unwrap();
         seen.push(number);
-        let status = if seen.len() == 1 { 500 } else { 200 };
-        let answer = format!("HTTP/1.1 {status} -\r\nContent-Length: 2\r\n\r\n{{}}");
-        stream.write_all(answer.as_bytes()).unwrap();
+        if seen.len() > 1 {
+            stream
+                .write_all(b"HTTP/1.1 200 -\r\nContent-Length: 2\r\n\r\n{}")
+                .unwrap();
+            continue;
+        }
+        stream.write_all(first.as_bytes()).unwrap();
+        if !first.ends_with("{}") {
+            return;
+        }
     }
+}
+
+async fn connections_of_three_calls(first: &'static str) -> Vec<usize> {
+    let server = Server::answering_first(first);
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    let config = Service::default().config("eu-central-1", Some(&server.url));
+    let config = config.into_builder().http_client(http).build();
+    let call: Call<PutItem> = Call::new(&config, &credentials(), &retry_budget("test")).unwrap();
+    for _ in 0..3 {
+        call.send(put()).await.unwrap();
+    }
+    server.connections.lock().unwrap().clone()
 }
 
 #[tokio::test]
 async fn a_connection_that_led_to_an_error_is_not_used_again() {
-    let server = Server::start();
-    let http = aws_smithy_http_client::Builder::new().build_http();
-    let config = Service::default().config("eu-central-1", Some(&server.url));
-    let config = config.into_builder().http_client(http).build();
-    let call: Call<PutItem> = Call::new(&config, &credentials()).unwrap();
-    for _ in 0..3 {
-        call.send(put()).await.unwrap();
+    let failing = "HTTP/1.1 500 -\r\nContent-Length: 2\r\n\r\n{}";
+    assert_eq!(connections_of_three_calls(failing).await, [0, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_call_whose_connection_breaks_is_made_again() {
+    for broken in ["", "HTTP/1.1 200 -\r\nContent-Length: 9\r\n\r\n{\"a"] {
+        assert_eq!(connections_of_three_calls(broken).await, [0, 1, 1, 1]);
     }
-    assert_eq!(*server.connections.lock().unwrap(), [0, 1, 1, 1]);
 }

@@ -199,7 +199,7 @@ MUTANTS = [
     Mutant(
         "retries-end-for-good",
         "crates/aws-adapters/src/calls.rs",
-        "TokenBucket::builder().refill_rate(10.0).build();",
+        "TokenBucket::builder().refill_rate(100.0).build();",
         "TokenBucket::builder().refill_rate(0.0).build();",
         "an environment that has met some hundred errors repeats nothing any more",
         "what may pass is tried again",

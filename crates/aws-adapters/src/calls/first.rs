@@ -1,7 +1,7 @@
 //! The first attempt of a call.
 
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
@@ -82,7 +82,11 @@ impl FirstAttempts {
     pub(super) async fn make(&self, request: HttpRequest) -> Attempt {
         let connection = CaptureSmithyConnection::new();
         let exchange = self.exchange(request, connection.clone());
-        let limit = self.limits.operation_attempt_timeout();
+        let limits = [
+            self.limits.operation_attempt_timeout(),
+            self.limits.operation_timeout(),
+        ];
+        let limit = limits.into_iter().flatten().min();
         let outcome = tokio::time::timeout(limit.unwrap_or(Duration::MAX), exchange).await;
         let outcome = outcome.unwrap_or_else(|late| Err(ConnectorError::timeout(late.into())));
         Attempt {
@@ -112,7 +116,8 @@ impl FirstAttempts {
         let address = &self.endpoint.find().await?.address;
         request.set_uri(address.uri.clone())?;
         add_headers(request.headers_mut());
-        self.signer.sign(request, &address.host, SystemTime::now())
+        let now = self.components.time_source().unwrap_or_default().now();
+        self.signer.sign(request, &address.host, now)
     }
 
     fn connector(&self) -> &SharedHttpConnector {

@@ -29,9 +29,11 @@ pub(super) fn after(
 ) -> StaticRuntimePlugin {
     let mut layer = Layer::new("resumed");
     layer.store_put(SharedRequestSerializer::new(Serialized));
-    let mut limits = TimeoutConfig::builder();
-    limits.set_operation_timeout(time_left);
-    layer.store_put(limits.build());
+    // Without it, a configuration of no limits would take the place of those that there are.
+    if let Some(time_left) = time_left {
+        let limits = TimeoutConfig::builder().operation_timeout(time_left);
+        layer.store_put(limits.build());
+    }
     let attempt = Arc::new(Mutex::new(Some(attempt)));
     let client = http_client_fn(move |settings, components| {
         SharedHttpConnector::new(Resumed {

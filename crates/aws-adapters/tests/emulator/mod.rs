@@ -97,7 +97,8 @@ impl Emulator {
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(wire.clone());
         Self {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
-            calls: DynamoCalls::new(&config, &credentials).unwrap(),
+            calls: DynamoCalls::new(&config, &credentials, &aws_adapters::retry_budget("tests"))
+                .unwrap(),
             sqs: aws_sdk_sqs::Client::new(&config),
             wire,
             prefix: format!("failures-test-{}", OwnerToken::random()),
