@@ -3,9 +3,10 @@
 //! The SDK's clients put some twenty interceptors around each request, for metrics, for
 //! features of endpoints and of user agents, and resolve the endpoint anew each time. For
 //! a worker that was most of its CPU. A [`Call`] makes its first attempt by itself, of the
-//! SDK's own serializers, signer, HTTP client and types. Nearly all calls end there. Where
-//! one does not, the SDK's orchestrator is given what came of the attempt, and goes on with
-//! its own rules for what is repeated, and when (`docs/decisions/0014-calls.md`).
+//! SDK's own serializers, HTTP client and types, and signs it by the shortest way that
+//! comes to the SDK's signature. Nearly all calls end there. Where one does not, the SDK's
+//! orchestrator is given what came of the attempt, and goes on with its own rules for what
+//! is repeated, and when (`docs/decisions/0014-calls.md`).
 
 mod first;
 mod resumed;

@@ -221,9 +221,7 @@ impl Bench<'_> {
             peak_mib: float(run.process.peak_kib()?) / 1024.0,
         })
     }
-}
 
-impl Bench<'_> {
     /// Batches in each of which every third message was in the batch before. A single
     /// message comes again in every third batch.
     fn mixed(&self, subject: &Subject, shape: Shape) -> Result<Vec<Event>, Fault> {
